@@ -1,0 +1,142 @@
+package decisionapi
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	genericrequest "k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/registry/rest"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+)
+
+// GroupInstaller takes API groups: a serving.Server, or a generic API server.
+type GroupInstaller interface {
+	InstallAPIGroup(group *genericapiserver.APIGroupInfo) error
+}
+
+// InstallGroup serves the store's decisions under the group, which is
+// GroupName of the store's component.
+func InstallGroup(server GroupInstaller, group string, store *Store) error {
+	if want := GroupName(store.Component()); group != want {
+		return fmt.Errorf("install API group %s: the store is of %s", group, want)
+	}
+	scheme := runtime.NewScheme()
+	if err := AddToScheme(scheme, store.Component()); err != nil {
+		return err
+	}
+	metav1.AddToGroupVersion(scheme, schema.GroupVersion{Version: "v1"})
+	info := genericapiserver.NewDefaultAPIGroupInfo(group, scheme, runtime.NewParameterCodec(scheme), serializer.NewCodecFactory(scheme))
+	info.VersionedResourcesStorageMap[Version] = map[string]rest.Storage{Resource: &storage{store: store}}
+	if err := server.InstallAPIGroup(&info); err != nil {
+		return fmt.Errorf("install API group %s: %w", group, err)
+	}
+	return nil
+}
+
+// storage answers get and list from a Store. There is no watch: a decision a
+// sync period is no stream to follow, and the store keeps no history.
+type storage struct{ store *Store }
+
+var (
+	_ rest.Getter               = (*storage)(nil)
+	_ rest.Lister               = (*storage)(nil)
+	_ rest.Scoper               = (*storage)(nil)
+	_ rest.SingularNameProvider = (*storage)(nil)
+)
+
+// New gives the type of the resource.
+func (s *storage) New() runtime.Object { return &Decision{} }
+
+// NewList gives the type of the resource's list.
+func (s *storage) NewList() runtime.Object { return &DecisionList{} }
+
+// Destroy has nothing to release.
+func (s *storage) Destroy() {}
+
+// NamespaceScoped tells whether units have namespaces.
+func (s *storage) NamespaceScoped() bool { return !s.store.cfg.ClusterScoped }
+
+// GetSingularName is what kubectl also takes the resource by.
+func (s *storage) GetSingularName() string { return "decision" }
+
+func (s *storage) resource() schema.GroupResource {
+	return schema.GroupResource{Group: GroupName(s.store.Component()), Resource: Resource}
+}
+
+// Get answers with the last decision on one unit.
+func (s *storage) Get(ctx context.Context, name string, _ *metav1.GetOptions) (runtime.Object, error) {
+	if err := s.available(); err != nil {
+		return nil, err
+	}
+	d, ok := s.store.Get(genericrequest.NamespaceValue(ctx), name)
+	if !ok {
+		return nil, apierrors.NewNotFound(s.resource(), name)
+	}
+	return &d, nil
+}
+
+// List answers with the last decisions in the request's namespace, or in all.
+func (s *storage) List(ctx context.Context, options *internalversion.ListOptions) (runtime.Object, error) {
+	if err := s.available(); err != nil {
+		return nil, err
+	}
+	byLabel, byField := labels.Everything(), fields.Everything()
+	if options != nil && options.LabelSelector != nil {
+		byLabel = options.LabelSelector
+	}
+	if options != nil && options.FieldSelector != nil {
+		byField = options.FieldSelector
+	}
+	found := &DecisionList{Items: []Decision{}}
+	for _, d := range s.store.List(genericrequest.NamespaceValue(ctx)) {
+		if byLabel.Matches(labels.Set(d.Labels)) && byField.Matches(fieldsOf(&d)) {
+			found.Items = append(found.Items, d)
+		}
+	}
+	return found, nil
+}
+
+// available refuses to answer where another replica decides: what this one
+// remembers, if anything, is old.
+func (s *storage) available() error {
+	if s.store.cfg.Leading == nil {
+		return nil
+	}
+	leading, holder := s.store.cfg.Leading()
+	if leading {
+		return nil
+	}
+	if holder == "" {
+		return apierrors.NewServiceUnavailable("this replica does not lead, and has not seen a leader yet")
+	}
+	return apierrors.NewServiceUnavailable("this replica does not lead; the leader is " + holder)
+}
+
+// fieldsOf are the fields that a list can be selected by.
+func fieldsOf(d *Decision) fields.Set {
+	return fields.Set{
+		"metadata.name":      d.Name,
+		"metadata.namespace": d.Namespace,
+		"unit.kind":          d.Unit.Kind,
+		"reason":             d.Reason,
+		"act":                strconv.FormatBool(d.Act),
+		"outcome":            string(d.Outcome.Result),
+	}
+}
+
+// selectableField accepts the names that fieldsOf gives.
+func selectableField(label, value string) (string, string, error) {
+	if _, ok := fieldsOf(&Decision{})[label]; !ok {
+		return "", "", fmt.Errorf("%q is not one of the fields metadata.name, metadata.namespace, unit.kind, reason, act, outcome", label)
+	}
+	return label, value, nil
+}
