@@ -1,5 +1,7 @@
 package v1alpha1
 
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 // Mode says how far a binary, a policy or a pool may go. An owner can start by
 // watching.
 //
@@ -62,4 +64,49 @@ type BasicAuth struct {
 	Username SecretKey `json:"username"`
 	// password holds the password.
 	Password SecretKey `json:"password"`
+}
+
+// TargetReference names an object in the policy's own namespace.
+type TargetReference struct {
+	// name of the object.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+}
+
+// RecurringWindow is a stretch of time that comes again.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.timeZone) || (self.timeZone != 'Local' && timestamp('2026-01-01T00:00:00Z').getHours(self.timeZone) >= 0)",message="timeZone must be a name of the IANA database, such as Europe/Berlin or Etc/UTC",fieldPath=".timeZone"
+type RecurringWindow struct {
+	// cron is when the window opens: minute, hour, day of month, month, day of
+	// week, as in a CronJob.
+	// +kubebuilder:validation:MinLength=9
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9*/,-]+ +[0-9*/,-]+ +[0-9*/,?LW-]+ +[0-9A-Za-z*/,-]+ +[0-9A-Za-z*/,?#-]+$')",message="cron must have five fields (minute, hour, day of month, month, day of week), such as '0 8 * * MON-FRI'"
+	Cron string `json:"cron"`
+	// timeZone that cron is read in, a name of the IANA database.
+	// +optional
+	// +kubebuilder:default="Etc/UTC"
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	TimeZone string `json:"timeZone,omitempty"`
+	// duration is how long the window stays open, from 1m to 168h.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('168h')",message="duration must be from 1m to 168h"
+	Duration metav1.Duration `json:"duration"`
+}
+
+// PolicyStatus is what became of a policy.
+type PolicyStatus struct {
+	// observedGeneration is the generation that the status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// conditions are Ready and Attached. Of two policies on one target the older
+	// is attached; the newer names it in its condition.
+	// +listType=map
+	// +listMapKey=type
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }

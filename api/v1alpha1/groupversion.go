@@ -29,6 +29,11 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,
 		&MetricSource{}, &MetricSourceList{},
 		&ClusterMetricSource{}, &ClusterMetricSourceList{},
+		&HorizontalScalingPolicy{}, &HorizontalScalingPolicyList{},
+		&HorizontalScaler{}, &HorizontalScalerList{},
+		&VerticalScalingPolicy{}, &VerticalScalingPolicyList{},
+		&NodePool{}, &NodePoolList{},
+		&StateShard{}, &StateShardList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil
