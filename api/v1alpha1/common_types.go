@@ -75,8 +75,6 @@ type TargetReference struct {
 }
 
 // RecurringWindow is a stretch of time that comes again.
-//
-// +kubebuilder:validation:XValidation:rule="!has(self.timeZone) || (self.timeZone != 'Local' && timestamp('2026-01-01T00:00:00Z').getHours(self.timeZone) >= 0)",message="timeZone must be a name of the IANA database, such as Europe/Berlin or Etc/UTC",fieldPath=".timeZone"
 type RecurringWindow struct {
 	// cron is when the window opens: minute, hour, day of month, month, day of
 	// week, as in a CronJob.
@@ -89,6 +87,7 @@ type RecurringWindow struct {
 	// +kubebuilder:default="Etc/UTC"
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self != 'Local' && timestamp('2026-01-01T00:00:00Z').getHours(self) >= 0",message="timeZone must be a name of the IANA database, such as Europe/Berlin or Etc/UTC"
 	TimeZone string `json:"timeZone,omitempty"`
 	// duration is how long the window stays open, from 1m to 168h.
 	// +kubebuilder:validation:Type=string
