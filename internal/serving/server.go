@@ -13,8 +13,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apiserver/pkg/endpoints/openapi"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/util/compatibility"
+	"k8s.io/kube-openapi/pkg/common"
 
 	"github.com/quartet-autoscaling/quartet/internal/health"
 	"github.com/quartet-autoscaling/quartet/internal/telemetry"
@@ -101,7 +103,7 @@ func Build(c Config) (*Generic, error) {
 	g.EffectiveVersion = compatibility.DefaultBuildEffectiveVersion()
 	// Metrics and health are our own; profiling and the index stay off.
 	g.EnableMetrics, g.EnableProfiling, g.EnableIndex = false, false, false
-	g.SkipOpenAPIInstallation = true
+	g.SkipOpenAPIInstallation, g.OpenAPIV3Config = true, withoutSchemas()
 	g.ShutdownDelayDuration = c.ShutdownDelay
 	g.RequestTimeout = 30 * time.Second
 	g.BuildHandlerChainFunc = g.handlerChain
@@ -122,6 +124,15 @@ func plainCodecs() serializer.CodecFactory {
 	scheme.AddUnversionedTypes(unversioned,
 		&metav1.Status{}, &metav1.APIVersions{}, &metav1.APIGroupList{}, &metav1.APIGroup{}, &metav1.APIResourceList{})
 	return serializer.NewCodecFactory(scheme)
+}
+
+// withoutSchemas satisfies the generic server, which asks for schemas so as to
+// apply objects: what the suite serves is read only.
+func withoutSchemas() *common.OpenAPIV3Config {
+	none := func(common.ReferenceCallback) map[string]common.OpenAPIDefinition { return nil }
+	config := genericapiserver.DefaultOpenAPIV3Config(none, openapi.NewDefinitionNamer(runtime.NewScheme()))
+	config.IgnorePrefixes = []string{genericapiserver.APIGroupPrefix}
+	return config
 }
 
 // handlerChain puts the health endpoints before everything else: they need no
