@@ -1,0 +1,241 @@
+package replicas
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/quartet-autoscaling/quartet/hpa/behavior"
+	"github.com/quartet-autoscaling/quartet/internal/decision"
+)
+
+// verdict is what a rule says about those after it.
+type verdict int
+
+const (
+	// proceed: ask the next rule.
+	proceed verdict = iota
+	// settled: the desired count is final.
+	settled
+	// blocked: nothing can be decided; the count stays.
+	blocked
+)
+
+// rule looks at the turn and may change the desired count.
+type rule struct {
+	name  string
+	apply func(*turn) verdict
+}
+
+// rules are asked in this order. Each leaves steps under its name or, for
+// metrics, under metric/<type>.
+func rules() []rule {
+	return []rule{
+		// Two writers never: what another controller acts on is left alone.
+		{"guard/writer", guardWriter},
+		// Without the target's scale nothing is known.
+		{"target/scale", readScale},
+		// An object seen for the first time begins with the count that it has.
+		{"history/first-sight", firstSight},
+		// A count of zero that we did not write means: do not scale.
+		{"target/zero", manualZero},
+		// Outside the spec's bounds no metric is asked.
+		{"bound/max", aboveMax},
+		{"bound/min", belowMin},
+		// Pods are found by a selector that no other HPA's overlaps.
+		{"target/selector", selectPods},
+		// Each metric proposes a count; the highest wins, and with a metric
+		// missing nothing is scaled down.
+		{"metric", askMetrics},
+		{"metrics/highest", takeHighest},
+		// Recent recommendations hold the count back.
+		{"window/stabilization", stabilize},
+		// So do the bounds, and the rate of change.
+		{"rate/limit", limitRate},
+		// What leaves zero goes to the minimum at least.
+		{"bound/from-zero", leaveZero},
+		// Each direction has its pause after a change.
+		{"delay/direction", delay},
+	}
+}
+
+// turn is one decision in the making.
+type turn struct {
+	s     *Snapshot
+	state State
+	d     Decision
+	// rule is the name of the rule that is asked.
+	rule             string
+	current, desired int32
+	answers          []answer
+	// metric is the name of the one that won.
+	metric string
+	// why sums up what brought the desired count about.
+	why string
+}
+
+// Decide says what to do about one object. It is pure: the same snapshot and
+// state give the same decision, byte for byte.
+func Decide(s Snapshot, state State) Decision {
+	t := &turn{s: &s, state: state, current: s.Scale.Spec}
+	t.d.Component = Component
+	t.d.Unit = decision.Unit{Kind: Kind, Namespace: s.HPA.Namespace, Name: s.HPA.Name, UID: s.HPA.UID}
+	t.d.At = s.Now
+	t.d.Target = s.HPA.Target
+	t.d.From, t.d.To = t.current, t.current
+	t.d.DesiredBefore = keptDesired(&s)
+	verdict := proceed
+	for _, r := range rules() {
+		t.rule = r.name
+		if verdict = r.apply(t); verdict != proceed {
+			break
+		}
+	}
+	if verdict != blocked {
+		t.conclude()
+	}
+	t.d.Status.ObservedGeneration = s.HPA.Generation
+	t.withdraw()
+	if s.Mode == ModeRecommend {
+		t.recommend(verdict == blocked)
+	}
+	return t.d
+}
+
+// keptDesired is the desired count that the status keeps while nothing can be
+// decided. A status that never had one shows the current count.
+func keptDesired(s *Snapshot) int32 {
+	if s.HPA.Status.DesiredReplicas == 0 {
+		return s.Scale.Spec
+	}
+	return s.HPA.Status.DesiredReplicas
+}
+
+// conclude turns the desired count into the decision.
+func (t *turn) conclude() {
+	t.d.To = t.desired
+	t.d.Act = t.s.Mode == ModeAuto && t.d.To != t.d.From
+	t.d.Status.Scope = ScopeAll
+	t.d.Status.CurrentReplicas, t.d.Status.DesiredReplicas = t.current, t.desired
+	switch {
+	case t.d.Reason != "":
+		return
+	case t.d.To == t.d.From:
+		t.d.Reason, t.d.Message, t.d.Cause = ReasonHold, t.why, ""
+		return
+	case t.d.To > t.d.From:
+		t.d.Reason = ReasonScaleUp
+	default:
+		t.d.Reason = ReasonScaleDown
+	}
+	t.d.Message = fmt.Sprintf("New size: %d; reason: %s", t.d.To, t.d.Cause)
+	t.d.OnSuccess.Scaled = t.change()
+	if t.s.Gates.ScaleToZero {
+		t.d.Zero = ReasonNotZero
+		if t.current > 0 && t.desired == 0 && t.s.HPA.Min == 0 && wakes(t.s) {
+			t.d.Zero = ReasonZero
+		}
+	}
+}
+
+func (t *turn) change() *Scaled {
+	c := &Scaled{Direction: behavior.Up, At: t.s.Now, Change: t.desired - t.current}
+	if t.desired < t.current {
+		c.Direction, c.Change = behavior.Down, t.current-t.desired
+	}
+	if b := t.s.HPA.Behavior; b != nil {
+		c.Counted, c.LongestPeriod = true, b.Up.LongestPeriod()
+		if c.Direction == behavior.Down {
+			c.LongestPeriod = b.Down.LongestPeriod()
+		}
+	}
+	return c
+}
+
+// withdraw removes conditions of our own that no longer hold.
+func (t *turn) withdraw() {
+	holds := func(kind string) bool {
+		return slices.ContainsFunc(t.d.Conditions, func(c decision.Condition) bool { return c.Type == kind })
+	}
+	if slices.Contains(t.s.HPA.Status.Shown, Acting) && !holds(Acting) {
+		t.d.Status.Withdrawn = append(t.d.Status.Withdrawn, Acting)
+	}
+	if slices.Contains(t.s.HPA.Status.Shown, Recommends) && t.s.Mode != ModeRecommend {
+		t.d.Status.Withdrawn = append(t.d.Status.Withdrawn, Recommends)
+	}
+	if t.s.HPA.Status.ScaledToZero && !t.s.Gates.ScaleToZero {
+		t.d.Status.Withdrawn = append(t.d.Status.Withdrawn, ScaledToZero)
+	}
+}
+
+// recommend reduces what is shown to one condition, and an event where it
+// changed: in mode Recommend another controller may own the rest of the status.
+func (t *turn) recommend(unknown bool) {
+	c := decision.Condition{Type: Recommends, Status: decision.False, Reason: "WouldHold",
+		Message: fmt.Sprintf("mode Recommend: would keep %d", t.d.To)}
+	var events []Event
+	switch {
+	case unknown:
+		c.Status, c.Reason, c.Message = decision.Unknown, "CannotDecide", "mode Recommend: cannot decide: "+t.d.Message
+	case t.d.To != t.d.From:
+		would := fmt.Sprintf("would scale from %d to %d; reason: %s", t.d.From, t.d.To, t.d.Cause)
+		c.Status, c.Reason, c.Message = decision.True, "WouldScale", "mode Recommend: "+would
+		t.rule = "mode/recommend"
+		t.step(t.d.From, "Withheld", "mode Recommend: the change is shown and not made")
+		t.d.Steps[len(t.d.Steps)-1].In = count(t.d.To)
+		if before := t.state.Recommended; before == nil || *before != t.d.To {
+			events = []Event{{Type: Normal, Reason: "Recommendation", Message: "Mode Recommend: " + would}}
+		}
+	}
+	if before := t.state.Recommended; !unknown && (before == nil || *before != t.d.To) {
+		n := t.d.To
+		t.d.Observed.Recommended = &n
+	}
+	t.d.Conditions = []decision.Condition{c}
+	t.d.Events = events
+	t.d.Status.Scope = ScopeConditions
+}
+
+// step notes what the current rule did to the desired count.
+func (t *turn) step(out int32, reason, message string) {
+	t.d.Steps = append(t.d.Steps, decision.Step{
+		Rule: t.rule, In: count(t.desired), Out: count(out), Reason: reason, Message: message,
+	})
+}
+
+// block ends the turn without a desired count.
+func (t *turn) block(reason, message string) verdict {
+	t.d.Reason, t.d.Message = reason, message
+	t.d.Failure = FailureInternal
+	t.d.Steps = append(t.d.Steps, decision.Step{Rule: t.rule, Reason: reason, Message: message})
+	return blocked
+}
+
+// condition sets a condition in the place of an earlier one of its type.
+func (t *turn) condition(kind string, status decision.Status, reason, message string) {
+	t.d.Conditions = setCondition(t.d.Conditions, decision.Condition{
+		Type: kind, Status: status, Reason: reason, Message: message,
+	})
+}
+
+func setCondition(all []decision.Condition, c decision.Condition) []decision.Condition {
+	i := slices.IndexFunc(all, func(have decision.Condition) bool { return have.Type == c.Type })
+	if i < 0 {
+		return append(all, c)
+	}
+	all[i] = c
+	return all
+}
+
+func (t *turn) warn(reason, message string) {
+	t.d.Events = append(t.d.Events, Event{Type: Warning, Reason: reason, Message: message})
+}
+
+func (t *turn) fault(source, reason, message string) {
+	t.d.Faults = append(t.d.Faults, decision.Fault{Source: source, Reason: reason, Message: message})
+}
+
+func count(n int32) string { return strconv.FormatInt(int64(n), 10) }
+
+func clockTime(at time.Time) string { return at.Format("15:04:05Z") }

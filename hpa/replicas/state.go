@@ -1,0 +1,96 @@
+package replicas
+
+import (
+	"time"
+
+	"github.com/quartet-autoscaling/quartet/hpa/behavior"
+	"github.com/quartet-autoscaling/quartet/internal/decision"
+)
+
+// State is what is remembered of one object between turns.
+type State struct {
+	// Seeded tells that the object's scale was seen before.
+	Seeded          bool                      `json:"seeded,omitempty"`
+	Recommendations []behavior.Recommendation `json:"recommendations,omitempty"`
+	// Ups and Downs are the changes that the rate policies count. They are kept
+	// only for objects with spec.behavior.
+	Ups   []behavior.Event `json:"ups,omitempty"`
+	Downs []behavior.Event `json:"downs,omitempty"`
+	// LastUp and LastDown are when the last change of each direction was made.
+	LastUp   time.Time `json:"lastUp,omitzero"`
+	LastDown time.Time `json:"lastDown,omitzero"`
+	// Recommended is the count last shown in mode Recommend.
+	Recommended *int32 `json:"recommended,omitempty"`
+}
+
+// Delta moves the state. Absent fields move nothing.
+type Delta struct {
+	Seed           *Seed          `json:"seed,omitempty"`
+	Recommendation *behavior.Slot `json:"recommendation,omitempty"`
+	Scaled         *Scaled        `json:"scaled,omitempty"`
+	Recommended    *int32         `json:"recommended,omitempty"`
+}
+
+// Seed is what an object begins with: its count as the first recommendation,
+// so that a controller that starts does not scale down at once, and the last
+// change that its status tells of, whose direction is not known.
+type Seed struct {
+	behavior.Recommendation
+	LastScale time.Time `json:"lastScale,omitzero"`
+}
+
+// Scaled is a change that was carried out.
+type Scaled struct {
+	Direction string    `json:"direction"`
+	At        time.Time `json:"at"`
+	// Change is the number of replicas added or taken.
+	Change int32 `json:"change"`
+	// Counted tells that the rate policies count it; LongestPeriod is their
+	// longest period in seconds.
+	Counted       bool  `json:"counted,omitempty"`
+	LongestPeriod int32 `json:"longestPeriod,omitempty"`
+}
+
+// Commit folds a decision and its outcome into a new state.
+func Commit(s State, d Decision, o decision.Outcome) State {
+	s = apply(s, d.Observed)
+	if o.Result == decision.Succeeded {
+		s = apply(s, d.OnSuccess)
+	}
+	return s
+}
+
+func apply(s State, d Delta) State {
+	if d.Seed != nil {
+		s.Seeded = true
+		s.Recommendations = []behavior.Recommendation{d.Seed.Recommendation}
+		s.LastUp, s.LastDown = d.Seed.LastScale, d.Seed.LastScale
+	}
+	if d.Recommendation != nil {
+		s.Recommendations = behavior.Remember(s.Recommendations, *d.Recommendation)
+	}
+	if d.Scaled != nil {
+		s = scaled(s, *d.Scaled)
+	}
+	if d.Recommended != nil {
+		n := *d.Recommended
+		s.Recommended = &n
+	}
+	return s
+}
+
+func scaled(s State, c Scaled) State {
+	event := behavior.Event{At: c.At, Change: c.Change}
+	if c.Direction == behavior.Up {
+		s.LastUp = c.At
+		if c.Counted {
+			s.Ups = behavior.Record(s.Ups, event, c.LongestPeriod)
+		}
+		return s
+	}
+	s.LastDown = c.At
+	if c.Counted {
+		s.Downs = behavior.Record(s.Downs, event, c.LongestPeriod)
+	}
+	return s
+}
