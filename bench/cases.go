@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/quartet-autoscaling/quartet/test/lab/lab"
+)
+
+// benchmark is one named measurement.
+type benchmark struct {
+	name    string
+	what    string
+	measure func(ctx context.Context) (result, error)
+}
+
+// benchmarks are all there are, in the order in which they run. Names are
+// component.case.
+var benchmarks = []benchmark{
+	{"adapter.decide", "one pure decision on a MetricSource", goBenchmark("./adapter/query", "BenchmarkDecide")},
+	{"hpa.decide", "one pure decision on an HPA with a CPU metric and 5 pods", goBenchmark("./hpa/replicas", "BenchmarkDecide/5_pods")},
+	{"hpa.decide_50", "the same with 50 pods", goBenchmark("./hpa/replicas", "BenchmarkDecide/50_pods")},
+	{"hpa.decide_500", "the same with 500 pods", goBenchmark("./hpa/replicas", "BenchmarkDecide/500_pods")},
+	{"ledger.record", "one decision appended to the ledger", goBenchmark("./internal/ledger", "BenchmarkRecord")},
+	{"lab.start", "from nothing to a control plane with 3 ready nodes, binaries built, median of 5", labStart},
+	{"demo.reaction_p50", "from the publish that changes the pure target to the observed scale write, at a poll and a sync each second, median of a demo's scale-ups", demoReaction},
+}
+
+const (
+	labStarts    = 5
+	goRuns       = 5
+	demoDuration = "3m"
+)
+
+func labStart(ctx context.Context) (result, error) {
+	var took []float64
+	for range labStarts {
+		begin := time.Now()
+		l, err := lab.Start(ctx, lab.Options{Name: "bench", Nodes: 3, Progress: io.Discard})
+		if err != nil {
+			return result{}, err
+		}
+		took = append(took, time.Since(begin).Seconds())
+		if err := l.Stop(); err != nil {
+			return result{}, err
+		}
+	}
+	return result{Value: median(took), Unit: "s"}, nil
+}
+
+func demoReaction(ctx context.Context) (result, error) {
+	dir, err := os.MkdirTemp("", "quartet-bench-")
+	if err != nil {
+		return result{}, fmt.Errorf("make a folder for the report: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	path := filepath.Join(dir, "demo.json")
+	if _, err := command(ctx, "go", "run", "./test/demo", "--headless", "--duration", demoDuration, "--json", path); err != nil {
+		return result{}, err
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return result{}, fmt.Errorf("read the demo's report: %w", err)
+	}
+	var report struct {
+		Reaction struct {
+			Median float64 `json:"median"`
+		} `json:"reaction_seconds"`
+	}
+	if err := json.Unmarshal(raw, &report); err != nil {
+		return result{}, fmt.Errorf("decode the demo's report: %w", err)
+	}
+	return result{Value: report.Reaction.Median, Unit: "s"}, nil
+}
+
+// goBenchmark runs one benchmark of a package several times and takes the median
+// time of one operation.
+func goBenchmark(pkg, name string) func(context.Context) (result, error) {
+	return func(ctx context.Context) (result, error) {
+		pattern := "^" + strings.ReplaceAll(name, "/", "$/^") + "$"
+		out, err := command(ctx, "go", "test", "-run", "^$", "-bench", pattern, "-count", strconv.Itoa(goRuns), pkg)
+		if err != nil {
+			return result{}, err
+		}
+		times, err := nanoseconds(out, name)
+		if err != nil {
+			return result{}, err
+		}
+		return result{Value: median(times), Unit: "ns"}, nil
+	}
+}
+
+// nanoseconds reads the times per operation out of what go test prints: lines of
+// the form "BenchmarkName-2   1000   1234 ns/op".
+func nanoseconds(output, name string) ([]float64, error) {
+	var out []float64
+	for line := range strings.Lines(output) {
+		f := strings.Fields(line)
+		if len(f) < 4 || f[3] != "ns/op" || strings.TrimRight(f[0], "0123456789") != name+"-" && f[0] != name {
+			continue
+		}
+		v, err := strconv.ParseFloat(f[2], 64)
+		if err != nil {
+			return nil, fmt.Errorf("read %q: %w", line, err)
+		}
+		out = append(out, v)
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("no figure of %s in what go test printed:\n%s", name, output)
+	}
+	return out, nil
+}
+
+func command(ctx context.Context, name string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = time.Minute
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out), nil
+}
+
+// median of an even number is the lower of the two middle ones.
+func median(v []float64) float64 {
+	sorted := slices.Sorted(slices.Values(v))
+	return sorted[(len(sorted)-1)/2]
+}
