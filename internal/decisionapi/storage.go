@@ -3,7 +3,6 @@ package decisionapi
 import (
 	"context"
 	"fmt"
-	"strconv"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/internalversion"
@@ -16,6 +15,8 @@ import (
 	genericrequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
 	genericapiserver "k8s.io/apiserver/pkg/server"
+
+	"github.com/quartet-autoscaling/quartet/internal/decisionapi/v1alpha1"
 )
 
 // GroupInstaller takes API groups: a serving.Server, or a generic API server.
@@ -30,7 +31,7 @@ func InstallGroup(server GroupInstaller, group string, store *Store) error {
 		return fmt.Errorf("install API group %s: the store is of %s", group, want)
 	}
 	scheme := runtime.NewScheme()
-	if err := AddToScheme(scheme, store.Component()); err != nil {
+	if err := v1alpha1.AddToScheme(scheme, store.Component()); err != nil {
 		return err
 	}
 	metav1.AddToGroupVersion(scheme, schema.GroupVersion{Version: "v1"})
@@ -98,7 +99,7 @@ func (s *storage) List(ctx context.Context, options *internalversion.ListOptions
 	}
 	found := &DecisionList{Items: []Decision{}}
 	for _, d := range s.store.List(genericrequest.NamespaceValue(ctx)) {
-		if byLabel.Matches(labels.Set(d.Labels)) && byField.Matches(fieldsOf(&d)) {
+		if byLabel.Matches(labels.Set(d.Labels)) && byField.Matches(d.Fields()) {
 			found.Items = append(found.Items, d)
 		}
 	}
@@ -119,24 +120,4 @@ func (s *storage) available() error {
 		return apierrors.NewServiceUnavailable("this replica does not lead, and has not seen a leader yet")
 	}
 	return apierrors.NewServiceUnavailable("this replica does not lead; the leader is " + holder)
-}
-
-// fieldsOf are the fields that a list can be selected by.
-func fieldsOf(d *Decision) fields.Set {
-	return fields.Set{
-		"metadata.name":      d.Name,
-		"metadata.namespace": d.Namespace,
-		"unit.kind":          d.Unit.Kind,
-		"reason":             d.Reason,
-		"act":                strconv.FormatBool(d.Act),
-		"outcome":            string(d.Outcome.Result),
-	}
-}
-
-// selectableField accepts the names that fieldsOf gives.
-func selectableField(label, value string) (string, string, error) {
-	if _, ok := fieldsOf(&Decision{})[label]; !ok {
-		return "", "", fmt.Errorf("%q is not one of the fields metadata.name, metadata.namespace, unit.kind, reason, act, outcome", label)
-	}
-	return label, value, nil
 }

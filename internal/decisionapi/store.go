@@ -10,6 +10,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/quartet-autoscaling/quartet/internal/decision"
+	"github.com/quartet-autoscaling/quartet/internal/decisionapi/v1alpha1"
 )
 
 // defaultMaxUnits is above the largest cluster the suite is measured with.
@@ -65,7 +66,7 @@ func NewStore(cfg StoreConfig) *Store {
 	return &Store{cfg: cfg, entries: map[key]*list.Element{}, recent: list.New()}
 }
 
-// Component is the component whose decisions the store keeps.
+// Component names the group that the store's decisions are served in.
 func (s *Store) Component() string { return s.cfg.Component }
 
 // Put sets the unit's last decision. Rendering is left to the reader, so that a
@@ -149,7 +150,7 @@ func (s *Store) List(namespace string) []Decision {
 // object renders an entry and sets what identifies it.
 func (s *Store) object(e entry) Decision {
 	d := e.render()
-	d.APIVersion, d.Kind = GroupVersion(s.cfg.Component).String(), "Decision"
-	d.Namespace, d.Name, d.Component = e.key.namespace, e.key.name, s.cfg.Component
+	d.APIVersion, d.Kind = v1alpha1.GroupVersion(s.cfg.Component).String(), "Decision"
+	d.Namespace, d.Name = e.key.namespace, e.key.name
 	return d
 }

@@ -1,25 +1,16 @@
-// Package decisionapi serves the last decision of each unit as objects of an
-// aggregated, read-only API group per component, so that explain and kubectl
-// ask the controller itself, under the asker's own permissions. It keeps the
-// last decision only, in memory: history is the ledger's. It renders decisions
-// and computes no reason of its own.
-//
-// A component uses it so:
-//
-//	store := decisionapi.NewStore(decisionapi.StoreConfig{Component: "hpa", Kind: "HorizontalPodAutoscaler", Leading: elector.Leading})
-//	err := decisionapi.InstallGroup(server, decisionapi.GroupName("hpa"), store)
-//	// in the loop's Publisher:
-//	store.Put(unit, func() decisionapi.Decision { return decisionapi.Render(d, outcome, d.Status) })
-//	// when the object is gone:
-//	store.Forget(unit)
-package decisionapi
+// Package v1alpha1 is the wire form of a decision, in the API groups that
+// decisionapi serves. It holds types, their copies and names; serving them is
+// decisionapi's, and so a reader need not link an API server.
+package v1alpha1
 
 import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -160,4 +151,24 @@ func AddToScheme(scheme *runtime.Scheme, component string) error {
 		return fmt.Errorf("register the selectable fields of %s: %w", gv, err)
 	}
 	return nil
+}
+
+// Fields are what a list can be selected by.
+func (d *Decision) Fields() fields.Set {
+	return fields.Set{
+		"metadata.name":      d.Name,
+		"metadata.namespace": d.Namespace,
+		"unit.kind":          d.Unit.Kind,
+		"reason":             d.Reason,
+		"act":                strconv.FormatBool(d.Act),
+		"outcome":            string(d.Outcome.Result),
+	}
+}
+
+// selectableField accepts the names that Fields gives.
+func selectableField(label, value string) (string, string, error) {
+	if _, ok := (&Decision{}).Fields()[label]; !ok {
+		return "", "", fmt.Errorf("%q is not one of the fields metadata.name, metadata.namespace, unit.kind, reason, act, outcome", label)
+	}
+	return label, value, nil
 }
