@@ -38,12 +38,8 @@ func newAsker(loaded clientcmd.ClientConfig) (*asker, error) {
 		return nil, fmt.Errorf("read the namespace of the kubeconfig: %w", err)
 	}
 	config.UserAgent = "kubectl-quartet/" + buildinfo.Get().Version
-	// The one type to be decoded by the client itself is Status, in errors.
-	scheme, core := runtime.NewScheme(), schema.GroupVersion{Version: "v1"}
-	metav1.AddToGroupVersion(scheme, core)
-	scheme.AddUnversionedTypes(core, &metav1.Status{})
-	config.GroupVersion = &core
-	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
+	config.GroupVersion = &schema.GroupVersion{}
+	config.NegotiatedSerializer = serializer.NewCodecFactory(runtime.NewScheme()).WithoutConversion()
 	client, err := rest.UnversionedRESTClientFor(config)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the cluster: %w", err)
@@ -51,8 +47,15 @@ func newAsker(loaded clientcmd.ClientConfig) (*asker, error) {
 	return &asker{client: client, namespace: namespace}, nil
 }
 
+// get asks for JSON. Where the server explains a failure by a Status, that is
+// the error: the client's own text leaves out what the server said.
 func (a *asker) get(ctx context.Context, path ...string) ([]byte, error) {
-	return a.client.Get().AbsPath(path...).Do(ctx).Raw()
+	raw, err := a.client.Get().AbsPath(path...).SetHeader("Accept", "application/json").Do(ctx).Raw()
+	var status metav1.Status
+	if err != nil && json.Unmarshal(raw, &status) == nil && status.Kind == "Status" {
+		return nil, apierrors.FromObject(&status)
+	}
+	return raw, err
 }
 
 // tries and pause bound how long explain looks for the leader among replicas.
