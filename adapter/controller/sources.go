@@ -1,0 +1,267 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/quartet-autoscaling/quartet/adapter/collector"
+	"github.com/quartet-autoscaling/quartet/adapter/query"
+	"github.com/quartet-autoscaling/quartet/adapter/source"
+	"github.com/quartet-autoscaling/quartet/api/v1alpha1"
+	"github.com/quartet-autoscaling/quartet/internal/decision"
+	"github.com/quartet-autoscaling/quartet/internal/loop"
+)
+
+// unitKind is the kind of the loop's units.
+const unitKind = "MetricSource"
+
+const (
+	// secretsRefresh is how old what is known of a Secret may be.
+	secretsRefresh = 15 * time.Second
+	// secretsRetry is how soon an object that cannot be used is tried again, and
+	// one whose credentials were refused.
+	secretsRetry = 5 * time.Second
+)
+
+// sources is the loop's Observer: it keeps the collector's subscriptions as the
+// objects want them, and gathers what a decision needs.
+type sources struct {
+	cfg       Config
+	collector *collector.Collector
+	secrets   *secretCache
+
+	mu    sync.Mutex
+	built map[types.NamespacedName]*built
+}
+
+// built is what was made of one object.
+type built struct {
+	// generation and at are those of the newest attempt, good or not.
+	generation int64
+	at         time.Time
+	uses       bool // whether the object names Secrets
+	// spec is the last good one; nil before the first.
+	spec  *query.Spec
+	fault *decision.Fault
+}
+
+func newSources(cfg Config, c *collector.Collector) *sources {
+	return &sources{
+		cfg: cfg, collector: c,
+		secrets: newSecretCache(cfg.Secrets, cfg.Clock, secretsRefresh),
+		built:   map[types.NamespacedName]*built{},
+	}
+}
+
+// unit names the object as it is now, or gives false where it is gone.
+func (s *sources) unit(ctx context.Context, key types.NamespacedName) (decision.Unit, bool, error) {
+	object, err := s.get(ctx, key)
+	if object == nil || err != nil {
+		return decision.Unit{}, false, err
+	}
+	return decision.Unit{Kind: unitKind, Namespace: object.Namespace, Name: object.Name, UID: string(object.UID)}, true, nil
+}
+
+// get reads an object from the cache; nil where there is none.
+func (s *sources) get(ctx context.Context, key types.NamespacedName) (*v1alpha1.MetricSource, error) {
+	object := &v1alpha1.MetricSource{}
+	err := s.cfg.Objects.Get(ctx, key, object)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("get MetricSource %s: %w", key, err)
+	case object.DeletionTimestamp != nil:
+		return nil, nil
+	}
+	return object, nil
+}
+
+// Observe gathers everything that a decision on the unit is made from.
+func (s *sources) Observe(ctx context.Context, unit decision.Unit, now time.Time) (query.Snapshot, error) {
+	key := keyOfUnit(unit)
+	object, err := s.get(ctx, key)
+	switch {
+	case err != nil:
+		return query.Snapshot{}, err
+	case object == nil || string(object.UID) != unit.UID:
+		return query.Snapshot{}, loop.ErrGone
+	}
+	rivals, err := s.rivals(ctx, object)
+	if err != nil {
+		return query.Snapshot{}, err
+	}
+	b := s.build(ctx, key, object)
+	snapshot := query.Snapshot{
+		Now: now, Unit: unit, Mode: s.cfg.Mode,
+		Created:    object.CreationTimestamp.UTC(),
+		Generation: object.Generation,
+		Rivals:     rivals,
+		SpecFault:  b.fault,
+		Poll:       s.collector.Poll(idOf(key)),
+	}
+	if b.spec != nil {
+		snapshot.Spec = *b.spec
+	} else {
+		snapshot.Spec = project(object, s.describe(object))
+	}
+	return snapshot, nil
+}
+
+// build makes the object's query anew where the object changed, where its
+// Secrets may have, or where the last attempt failed. A failure leaves the
+// subscription as it was.
+func (s *sources) build(ctx context.Context, key types.NamespacedName, object *v1alpha1.MetricSource) built {
+	s.mu.Lock()
+	b, ok := s.built[key]
+	if !ok {
+		b = &built{generation: -1}
+		s.built[key] = b
+	}
+	before := *b
+	s.mu.Unlock()
+
+	now := s.cfg.Clock.Now()
+	if before.generation == object.Generation && now.Sub(before.at) < s.every(key, before) {
+		return before
+	}
+	if before.fault != nil || s.refused(key) {
+		s.secrets.drop(object.Namespace)
+	}
+	after := built{generation: object.Generation, at: now, uses: usesSecrets(object.Spec.Source), spec: before.spec}
+	if spec, err := s.subscribe(ctx, key, object); err != nil {
+		reason, message := source.ReasonOf(err)
+		after.fault = &decision.Fault{Source: s.describe(object), Reason: reason, Message: message}
+	} else {
+		after.spec = &spec
+	}
+	s.mu.Lock()
+	*b = after
+	s.mu.Unlock()
+	return after
+}
+
+// every is how often an object is built anew without having changed.
+func (s *sources) every(key types.NamespacedName, b built) time.Duration {
+	switch {
+	case b.fault != nil:
+		return secretsRetry
+	case !b.uses:
+		return time.Duration(1<<63 - 1)
+	case s.refused(key):
+		return secretsRetry
+	}
+	return secretsRefresh
+}
+
+// refused tells whether the last poll failed on the credentials.
+func (s *sources) refused(key types.NamespacedName) bool {
+	poll := s.collector.Poll(idOf(key))
+	return poll.Failing && poll.LastFailure != nil &&
+		(poll.LastFailure.Reason == source.ReasonUnauthorized || poll.LastFailure.Reason == source.ReasonTLS)
+}
+
+// refreshAfter is when an object wants a turn to be built anew, or false where
+// only a change can make a difference.
+func (s *sources) refreshAfter(key types.NamespacedName) (time.Duration, bool) {
+	s.mu.Lock()
+	b, ok := s.built[key]
+	if !ok || (!b.uses && b.fault == nil) {
+		s.mu.Unlock()
+		return 0, false
+	}
+	before := *b
+	s.mu.Unlock()
+	return s.every(key, before), true
+}
+
+// subscribe has the collector poll what the object asks for.
+func (s *sources) subscribe(ctx context.Context, key types.NamespacedName, object *v1alpha1.MetricSource) (query.Spec, error) {
+	spec := project(object, s.describe(object))
+	builder, _, ok := s.builder(object)
+	if !ok {
+		return spec, source.Errorf("SourceNotServed", "this version serves no source of the kind that spec.source names")
+	}
+	timeout := orDefault(object.Spec.Timeout.Duration, defaultTimeout)
+	q, err := builder.Build(ctx, source.Request{
+		Source: object.Spec.Source, Kinds: kinds(spec.Metrics), Timeout: timeout,
+		Secrets: s.secrets.in(object.Namespace),
+	})
+	if err != nil {
+		return spec, err
+	}
+	err = s.collector.Subscribe(collector.Subscription{
+		ID: idOf(key), Query: q, Interval: spec.PollInterval, Timeout: timeout,
+	})
+	return spec, err
+}
+
+// builder finds the builder of the object's kind of source.
+func (s *sources) builder(object *v1alpha1.MetricSource) (source.Builder, string, bool) {
+	for _, b := range s.cfg.Builders {
+		if text, ok := b.Describe(object.Spec.Source); ok {
+			return b, text, true
+		}
+	}
+	return nil, "", false
+}
+
+func (s *sources) describe(object *v1alpha1.MetricSource) string {
+	if _, text, ok := s.builder(object); ok {
+		return text
+	}
+	return "a source that this version does not serve"
+}
+
+// forget ends what was polled for an object.
+func (s *sources) forget(key types.NamespacedName) {
+	s.collector.Unsubscribe(idOf(key))
+	s.mu.Lock()
+	delete(s.built, key)
+	s.mu.Unlock()
+}
+
+// rivals are the other objects of the namespace that declare one of the
+// object's metric names, sorted by name.
+func (s *sources) rivals(ctx context.Context, object *v1alpha1.MetricSource) ([]query.Rival, error) {
+	found := map[string]query.Rival{}
+	for _, metric := range object.Spec.Metrics {
+		var list v1alpha1.MetricSourceList
+		err := s.cfg.Objects.List(ctx, &list, client.InNamespace(object.Namespace),
+			client.MatchingFields{metricNameIndex: metric.Name})
+		if err != nil {
+			return nil, fmt.Errorf("list the MetricSources of metric %s: %w", metric.Name, err)
+		}
+		for i := range list.Items {
+			other := &list.Items[i]
+			if other.Name == object.Name || other.DeletionTimestamp != nil {
+				continue
+			}
+			rival, ok := found[other.Name]
+			if !ok {
+				rival = query.Rival{Name: other.Name, Created: other.CreationTimestamp.UTC()}
+			}
+			rival.Metrics = append(rival.Metrics, metric.Name)
+			found[other.Name] = rival
+		}
+	}
+	return sortedRivals(found), nil
+}
+
+func idOf(key types.NamespacedName) string { return key.String() }
+
+func keyOf(id string) types.NamespacedName {
+	namespace, name, _ := strings.Cut(id, "/")
+	return types.NamespacedName{Namespace: namespace, Name: name}
+}
+
+func keyOfUnit(u decision.Unit) types.NamespacedName {
+	return types.NamespacedName{Namespace: u.Namespace, Name: u.Name}
+}

@@ -1,0 +1,154 @@
+package controller
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/quartet-autoscaling/quartet/adapter/query"
+	"github.com/quartet-autoscaling/quartet/api/v1alpha1"
+)
+
+const (
+	// valuesEvery is how often values and messages are written while no condition
+	// changes.
+	valuesEvery = 10 * time.Second
+	// statusRetry is the pause after a write that failed.
+	statusRetry = 2 * time.Second
+	// statusTimeout bounds one write.
+	statusTimeout = 10 * time.Second
+	// fieldOwner owns the fields of status.
+	fieldOwner = "metrics-adapter"
+)
+
+// statusWriter writes the status of objects and reports transitions. It has a
+// queue of its own, so that a slow API server delays no turn.
+type statusWriter struct {
+	cfg   Config
+	queue workqueue.TypedDelayingInterface[types.NamespacedName]
+
+	mu     sync.Mutex
+	leads  bool
+	wanted map[types.NamespacedName]query.Decision
+	// written is what this replica last wrote: newer than the cache may be.
+	written map[types.NamespacedName]written
+}
+
+type written struct {
+	uid    types.UID
+	status v1alpha1.MetricSourceStatus
+	at     time.Time
+}
+
+func newStatusWriter(cfg Config) *statusWriter {
+	return &statusWriter{
+		cfg: cfg,
+		queue: workqueue.NewTypedDelayingQueueWithConfig(
+			workqueue.TypedDelayingQueueConfig[types.NamespacedName]{Name: "metricsource-status", Clock: realOr(cfg.Clock)}),
+		wanted:  map[types.NamespacedName]query.Decision{},
+		written: map[types.NamespacedName]written{},
+	}
+}
+
+// want notes what an object's status is to say.
+func (w *statusWriter) want(key types.NamespacedName, d query.Decision) {
+	w.mu.Lock()
+	w.wanted[key] = d
+	leads := w.leads
+	w.mu.Unlock()
+	if leads {
+		w.queue.Add(key)
+	}
+}
+
+func (w *statusWriter) forget(key types.NamespacedName) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.wanted, key)
+	delete(w.written, key)
+}
+
+// run writes until the context ends. It may be called again after it returned
+// with the work of another leader in between.
+func (w *statusWriter) run(ctx context.Context) error {
+	w.mu.Lock()
+	w.leads = true
+	clear(w.written)
+	for key := range w.wanted {
+		w.queue.Add(key)
+	}
+	w.mu.Unlock()
+	stop := context.AfterFunc(ctx, func() {
+		w.mu.Lock()
+		w.leads = false
+		w.mu.Unlock()
+		w.queue.Add(types.NamespacedName{}) // wakes the loop below
+	})
+	defer stop()
+	for ctx.Err() == nil {
+		key, shutdown := w.queue.Get()
+		if shutdown {
+			return nil
+		}
+		if ctx.Err() == nil && key.Name != "" {
+			w.write(ctx, key)
+		}
+		w.queue.Done(key)
+	}
+	return nil
+}
+
+// write brings one object's status to what is wanted, or puts it off.
+func (w *statusWriter) write(ctx context.Context, key types.NamespacedName) {
+	w.mu.Lock()
+	d, ok := w.wanted[key]
+	before, wrote := w.written[key]
+	w.mu.Unlock()
+	if !ok {
+		return
+	}
+	object := &v1alpha1.MetricSource{}
+	if err := w.cfg.Objects.Get(ctx, key, object); err != nil || string(object.UID) != d.Unit.UID {
+		return // gone or made anew: a turn of its own forgets or decides
+	}
+	if wrote && before.uid == object.UID {
+		object.Status = before.status
+	}
+	now := w.cfg.Clock.Now()
+	next := render(object.Status, d, now)
+	switch weigh(object.Status, next) {
+	case nothing:
+		return
+	case valuesOnly:
+		if wait := before.at.Add(valuesEvery).Sub(now); wrote && wait > 0 {
+			w.queue.AddAfter(key, wait)
+			return
+		}
+	}
+	if err := w.patch(ctx, object, next); err != nil {
+		if !apierrors.IsNotFound(err) && ctx.Err() == nil {
+			w.cfg.Log.Error("Could not write a MetricSource's status", "metricsource", key, "error", err)
+			w.queue.AddAfter(key, statusRetry)
+		}
+		return
+	}
+	w.report(object, next)
+	w.mu.Lock()
+	if _, still := w.wanted[key]; still {
+		w.written[key] = written{uid: object.UID, status: next, at: now}
+	}
+	w.mu.Unlock()
+}
+
+func (w *statusWriter) patch(ctx context.Context, object *v1alpha1.MetricSource, next v1alpha1.MetricSourceStatus) error {
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	changed := object.DeepCopy()
+	changed.Status = *next.DeepCopy()
+	return w.cfg.Status.Status().Patch(ctx, changed, client.MergeFrom(object), client.FieldOwner(fieldOwner))
+}

@@ -1,0 +1,235 @@
+package query
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/quartet-autoscaling/quartet/internal/decision"
+)
+
+// Rules' names, in the order in which they run. They are part of the API.
+const (
+	ruleSpec      = "source/spec"
+	ruleRivals    = "source/rivals"
+	rulePoll      = "poll/outcome"
+	ruleWindow    = "rate/window"
+	ruleMetric    = "metric/" // followed by the metric's name
+	ruleFreshness = "freshness/max-age"
+)
+
+// Decide computes every metric of one object and the conditions it is to show.
+func Decide(snapshot Snapshot, state State) Decision {
+	d := &deciding{in: snapshot, state: state}
+	d.spec()
+	d.rivals()
+	d.poll()
+	d.advanceWindow()
+	d.metrics()
+	d.freshness()
+	return d.decision()
+}
+
+// deciding is one decision in the making.
+type deciding struct {
+	in    Snapshot
+	state State
+
+	steps  []decision.Step
+	faults []decision.Fault
+	// taken maps metric names that an older rival serves to that rival.
+	taken   map[string]string
+	window  Window
+	served  Served
+	stale   *decision.Fault
+	missing []string
+}
+
+func (d *deciding) step(rule, reason, format string, args ...any) {
+	d.steps = append(d.steps, decision.Step{Rule: rule, Reason: reason, Message: fmt.Sprintf(format, args...)})
+}
+
+// spec begins the served table from the spec in force.
+func (d *deciding) spec() {
+	d.served.Facts = Facts{
+		Source:      d.name(),
+		Created:     d.in.Created,
+		MaxAge:      d.in.Spec.MaxAge,
+		LastFailure: d.in.Poll.LastFailure,
+		Failing:     d.in.Poll.Failing,
+		SpecFault:   d.in.SpecFault,
+	}
+	fault := d.in.SpecFault
+	switch {
+	case fault == nil:
+		d.step(ruleSpec, "Valid", "generation %d is in force", d.in.Spec.Generation)
+	case d.lastGood():
+		d.faults = append(d.faults, *fault)
+		d.step(ruleSpec, fault.Reason, "%s; generation %d stays in force", fault.Message, d.in.Spec.Generation)
+	default:
+		d.faults = append(d.faults, *fault)
+		d.step(ruleSpec, fault.Reason, "%s", fault.Message)
+	}
+}
+
+// name is what errors call the source.
+func (d *deciding) name() string {
+	return fmt.Sprintf("%s (%s)", d.in.Unit, d.in.Spec.Source)
+}
+
+// lastGood tells whether an older state of the object is in force because the
+// newest cannot be used.
+func (d *deciding) lastGood() bool {
+	return d.in.SpecFault != nil && d.in.Poll.Reading != nil
+}
+
+// rivals finds the metric names that an older object of the namespace serves.
+func (d *deciding) rivals() {
+	d.taken = map[string]string{}
+	for _, rival := range d.in.Rivals {
+		if !rival.older(d.in) {
+			continue
+		}
+		for _, metric := range d.in.Spec.Metrics {
+			if _, already := d.taken[metric.Name]; !already && slices.Contains(rival.Metrics, metric.Name) {
+				d.taken[metric.Name] = rival.Name
+			}
+		}
+	}
+	for _, metric := range d.in.Spec.Metrics {
+		if holder, ok := d.taken[metric.Name]; ok {
+			d.step(ruleRivals, "NameTaken", "metric %s is served by the older MetricSource %s", metric.Name, holder)
+		}
+	}
+}
+
+func (r Rival) older(in Snapshot) bool {
+	if !r.Created.Equal(in.Created) {
+		return r.Created.Before(in.Created)
+	}
+	return r.Name < in.Unit.Name
+}
+
+// poll tells how the newest poll went.
+func (d *deciding) poll() {
+	poll := d.in.Poll
+	switch {
+	case poll.Failing && poll.LastFailure != nil:
+		f := poll.LastFailure
+		d.faults = append(d.faults, decision.Fault{Source: d.name(), Reason: f.Reason, Message: f.Message})
+		d.step(rulePoll, f.Reason, "%s (failures in a row: %d)", f.Message, f.InRow)
+	case poll.Reading == nil:
+		d.step(rulePoll, "NotPolledYet", "the source has not been polled yet")
+	default:
+		d.served.Facts.SampledAt = poll.Reading.At
+		d.step(rulePoll, "Read", "the source was read%s", skewText(*poll.Reading))
+	}
+	if poll.Reading != nil {
+		d.served.Facts.SampledAt = poll.Reading.At
+	}
+}
+
+func skewText(r Reading) string {
+	switch {
+	case r.Skew > 0:
+		return fmt.Sprintf("; its clock is %s ahead", round(r.Skew))
+	case r.Skew < 0:
+		return fmt.Sprintf("; its clock is %s behind", round(-r.Skew))
+	}
+	return ""
+}
+
+// advanceWindow adds the newest reading's counters to the rate window.
+func (d *deciding) advanceWindow() {
+	d.window = d.state.Window
+	if d.in.Poll.Reading == nil {
+		return
+	}
+	result := advance(d.state.Window, d.in.Poll.Reading, windowSpan(d.in.Spec.PollInterval))
+	d.window = result.window
+	d.step(ruleWindow, result.reason, "%s", result.note)
+}
+
+// metrics computes each metric that is not taken.
+func (d *deciding) metrics() {
+	in := inputs{source: d.served.Facts.Source, reading: d.in.Poll.Reading, window: d.window}
+	for _, metric := range d.in.Spec.Metrics {
+		if _, taken := d.taken[metric.Name]; taken {
+			continue
+		}
+		sample := Sample{Metric: metric.Name, Kind: metric.Kind, Labels: metric.Labels}
+		if in.reading != nil {
+			sample = d.compute(in, sample)
+		}
+		d.served.Samples = append(d.served.Samples, sample)
+	}
+}
+
+func (d *deciding) compute(in inputs, sample Sample) Sample {
+	step := decision.Step{Rule: ruleMetric + sample.Metric, In: d.before(sample.Metric)}
+	got, fault := in.value(sample.Kind)
+	if fault != nil {
+		sample.Fault = fault
+		d.faults = append(d.faults, *fault)
+		d.missing = append(d.missing, sample.Metric)
+		step.Reason, step.Message = fault.Reason, fault.Message
+	} else {
+		sample.Value, sample.WindowSeconds = got.value, got.windowSeconds
+		step.Out = number(got.value)
+		step.Reason = "Measured"
+		step.Message = fmt.Sprintf("%s is %s", sample.Kind, step.Out)
+		if got.windowSeconds > 0 {
+			step.Message += fmt.Sprintf(", measured over %d s", got.windowSeconds)
+		}
+	}
+	d.steps = append(d.steps, step)
+	return sample
+}
+
+// before is the value that was served until now, empty where there was none.
+func (d *deciding) before(metric string) string {
+	for _, s := range d.state.Served.Samples {
+		if s.Metric == metric && s.Fault == nil && !d.state.Served.Facts.SampledAt.IsZero() {
+			return number(s.Value)
+		}
+	}
+	return ""
+}
+
+// freshness judges the reading's age as every read will do again.
+func (d *deciding) freshness() {
+	d.stale = d.served.Facts.judgeAge(d.in.Now)
+	if d.stale == nil {
+		d.step(ruleFreshness, "Fresh", "the sample is not older than maxAge %s", d.in.Spec.MaxAge)
+		return
+	}
+	d.step(ruleFreshness, d.stale.Reason, "%s", d.stale.Message)
+}
+
+func (d *deciding) decision() Decision {
+	conditions := d.conditions()
+	ready := conditions[0]
+	out := Decision{
+		Decision: decision.Decision[Served, Delta]{
+			Component:  Component,
+			Unit:       d.in.Unit,
+			At:         d.in.Now,
+			From:       d.state.Served,
+			To:         d.served,
+			Act:        d.in.Mode == ModeAuto && !d.served.Equal(d.state.Served),
+			Reason:     ready.Reason,
+			Message:    ready.Message,
+			Steps:      d.steps,
+			Faults:     d.faults,
+			Conditions: conditions,
+			Observed:   Delta{Window: &d.window},
+			OnSuccess:  Delta{Served: &d.served},
+		},
+		Generation: d.in.Generation,
+		SourceText: d.in.Spec.Source,
+		RecheckAt:  d.served.Facts.staleAt(d.in.Now),
+	}
+	return out
+}
+
+func list(names []string) string { return strings.Join(names, ", ") }

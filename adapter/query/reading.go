@@ -1,0 +1,114 @@
+package query
+
+import (
+	"math"
+	"time"
+)
+
+// Time is a time in UTC without a monotonic reading.
+type Time = time.Time
+
+// Kind is what a metric shows of its source. It has the values of
+// spec.metrics[].value of a MetricSource.
+type Kind string
+
+// The kinds this package computes. A source's gauges may bear any of them, or
+// one that the source adds; the rates and SecondsToDrain are always derived.
+const (
+	Depth          Kind = "Depth"
+	Pending        Kind = "Pending"
+	AckPending     Kind = "AckPending"
+	Redelivered    Kind = "Redelivered"
+	OldestAge      Kind = "OldestAge"
+	ArrivalRate    Kind = "ArrivalRate"
+	DrainRate      Kind = "DrainRate"
+	SecondsToDrain Kind = "SecondsToDrain"
+)
+
+// Presence tells a number from the ways in which there can be none.
+type Presence string
+
+// The presences of a gauge. The zero value is Absent, so that a gauge that
+// nobody set is never a number.
+const (
+	// Absent: the source does not give this value.
+	Absent Presence = ""
+	// Empty: the source answered, and the answer holds no value.
+	Empty Presence = "Empty"
+	// NotANumber: the source answered with NaN or an infinity.
+	NotANumber Presence = "NotANumber"
+	// Number: Value is what was measured, 0 included.
+	Number Presence = "Number"
+)
+
+// Gauge is one value of a reading, or the way in which it is missing.
+type Gauge struct {
+	Presence Presence `json:"presence,omitempty"`
+	// Value is meaningful with presence Number only.
+	Value float64 `json:"value,omitempty"`
+}
+
+// NumberOf makes the gauge of v; NaN and infinities become NotANumber.
+func NumberOf(v float64) Gauge {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return Gauge{Presence: NotANumber}
+	}
+	return Gauge{Presence: Number, Value: v}
+}
+
+// Reading is one successful poll of a source.
+type Reading struct {
+	// At is when the source measured, on this process's clock; see SampleTime.
+	At Time `json:"at"`
+	// Skew is how far the source's clock was ahead of the interval in which it
+	// must have measured; negative when behind, 0 when within.
+	Skew time.Duration `json:"skew,omitempty"`
+	// Gauges are the values that the source gave, by kind.
+	Gauges map[Kind]Gauge `json:"gauges,omitempty"`
+	// Epoch names the life of the counters: counters of different epochs are not
+	// compared.
+	Epoch string `json:"epoch,omitempty"`
+	// Delivered are counters of which each grows by one or more for every message
+	// handed to a worker for the first time: each is an upper bound, and the
+	// smallest growth is the best of them. Empty where the source counts nothing.
+	Delivered []uint64 `json:"delivered,omitempty"`
+}
+
+// SampleTime places the source's own time of measuring on this process's clock.
+// A reply to a request was measured after the request was sent and before the
+// reply was received, whatever the source's clock says: so a time outside is a
+// clock's fault, is moved to the nearer end, and the distance is the skew. A
+// source that gives no time (zero) measured at the earliest when asked.
+func SampleTime(measured, sent, received Time) (at Time, skew time.Duration) {
+	switch {
+	case measured.IsZero():
+		return sent, 0
+	case measured.Before(sent):
+		return sent, measured.Sub(sent)
+	case measured.After(received):
+		return received, measured.Sub(received)
+	}
+	return measured, 0
+}
+
+// Failure is a poll that gave no reading.
+type Failure struct {
+	At Time `json:"at"`
+	// Reason is one CamelCase word, for machines: Unreachable, Timeout,
+	// Unauthorized, ConsumerNotFound and so on.
+	Reason string `json:"reason"`
+	// Message is one sentence without credentials.
+	Message string `json:"message"`
+	// InRow counts the failures since the last reading, this one included.
+	InRow int `json:"inRow"`
+}
+
+// Poll is what the collector knows of a query when it is asked.
+type Poll struct {
+	// Reading is the newest good one, nil before the first.
+	Reading *Reading `json:"reading,omitempty"`
+	// LastFailure is the newest failure, kept after the source recovered.
+	LastFailure *Failure `json:"lastFailure,omitempty"`
+	// Failing tells whether the newest poll failed.
+	Failing bool `json:"failing,omitempty"`
+}

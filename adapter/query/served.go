@@ -1,0 +1,73 @@
+package query
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/quartet-autoscaling/quartet/internal/decision"
+)
+
+// Served is one object's part of the serving table.
+type Served struct {
+	Facts   Facts    `json:"facts"`
+	Samples []Sample `json:"samples,omitempty"`
+}
+
+// Facts are what a read needs to judge and to explain a sample.
+type Facts struct {
+	// Source names the object and what it reads, for error messages.
+	Source string `json:"source,omitempty"`
+	// Created orders rivals.
+	Created Time          `json:"created,omitzero"`
+	MaxAge  time.Duration `json:"maxAge,omitempty"`
+	// SampledAt is the time of the newest reading, zero where there is none.
+	SampledAt   Time     `json:"sampledAt,omitzero"`
+	LastFailure *Failure `json:"lastFailure,omitempty"`
+	Failing     bool     `json:"failing,omitempty"`
+	// SpecFault is set where the object as it stands cannot be polled.
+	SpecFault *decision.Fault `json:"specFault,omitempty"`
+}
+
+// Sample is one metric's newest value, or the fault that stands in its place.
+type Sample struct {
+	Metric string            `json:"metric"`
+	Kind   Kind              `json:"kind"`
+	Labels map[string]string `json:"labels,omitempty"`
+	// Value is meaningful without a Fault only.
+	Value float64 `json:"value,omitempty"`
+	// WindowSeconds is the length of time that a rate was measured over, 0 for
+	// values of one moment.
+	WindowSeconds int64           `json:"windowSeconds,omitempty"`
+	Fault         *decision.Fault `json:"fault,omitempty"`
+}
+
+// Equal tells whether two tables would serve the same.
+func (s Served) Equal(o Served) bool {
+	return s.Facts.equal(o.Facts) && slices.EqualFunc(s.Samples, o.Samples, Sample.equal)
+}
+
+func (f Facts) equal(o Facts) bool {
+	return f.Source == o.Source && f.Created.Equal(o.Created) && f.MaxAge == o.MaxAge &&
+		f.SampledAt.Equal(o.SampledAt) && f.Failing == o.Failing &&
+		equalPtr(f.SpecFault, o.SpecFault) && f.LastFailure.equal(o.LastFailure)
+}
+
+func (f *Failure) equal(o *Failure) bool {
+	if f == nil || o == nil {
+		return f == o
+	}
+	return f.At.Equal(o.At) && f.Reason == o.Reason && f.Message == o.Message && f.InRow == o.InRow
+}
+
+func (s Sample) equal(o Sample) bool {
+	return s.Metric == o.Metric && s.Kind == o.Kind && maps.Equal(s.Labels, o.Labels) &&
+		s.Value == o.Value && s.WindowSeconds == o.WindowSeconds && equalPtr(s.Fault, o.Fault)
+}
+
+func equalPtr[T comparable](a, b *T) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return *a == *b
+}

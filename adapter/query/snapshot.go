@@ -1,0 +1,98 @@
+package query
+
+import (
+	"time"
+
+	"github.com/quartet-autoscaling/quartet/internal/decision"
+)
+
+// Mode says how far the adapter may go.
+type Mode string
+
+// The modes of the adapter. In Recommend everything is decided and shown in the
+// object's status and nothing is served. In Off nothing is decided.
+const (
+	ModeRecommend Mode = "Recommend"
+	ModeAuto      Mode = "Auto"
+)
+
+// Metric is one metric that the object declares.
+type Metric struct {
+	Name   string            `json:"name"`
+	Kind   Kind              `json:"kind"`
+	Labels map[string]string `json:"labels,omitempty"`
+}
+
+// Spec is the projection of a MetricSource that decisions are made from. It
+// holds no credential.
+type Spec struct {
+	// Generation is the generation of the object that is in force: the newest,
+	// or the last good one.
+	Generation int64 `json:"generation"`
+	// Source names kind and subject for people: "natsJetStream ORDERS/workers".
+	Source  string   `json:"source"`
+	Metrics []Metric `json:"metrics,omitempty"`
+	// MaxAge is the age past which a sample is not served.
+	MaxAge time.Duration `json:"maxAge"`
+	// PollInterval is the time between two polls.
+	PollInterval time.Duration `json:"pollInterval"`
+}
+
+// Rival is another MetricSource of the namespace that declares one of the
+// object's metric names.
+type Rival struct {
+	Name    string   `json:"name"`
+	Created Time     `json:"created"`
+	Metrics []string `json:"metrics,omitempty"`
+}
+
+// Snapshot is everything a decision is made from.
+type Snapshot struct {
+	Now  Time          `json:"now"`
+	Unit decision.Unit `json:"unit"`
+	Mode Mode          `json:"mode"`
+	// Created is when the object was made; the older of two rivals serves.
+	Created Time `json:"created"`
+	// Generation is the object's newest generation.
+	Generation int64 `json:"generation"`
+	Spec       Spec  `json:"spec"`
+	// SpecFault says why the newest generation cannot be polled. The spec in
+	// force is then the last good one, if there was one.
+	SpecFault *decision.Fault `json:"specFault,omitempty"`
+	// Rivals are sorted by name.
+	Rivals []Rival `json:"rivals,omitempty"`
+	Poll   Poll    `json:"poll"`
+}
+
+// State is what is carried from one decision on an object to the next.
+type State struct {
+	Window Window `json:"window"`
+	// Served is what was last published.
+	Served Served `json:"served"`
+}
+
+// Delta is a change of state. Nil fields change nothing.
+type Delta struct {
+	Window *Window `json:"window,omitempty"`
+	Served *Served `json:"served,omitempty"`
+}
+
+// Commit folds a decision into the state: the window of counters always, what
+// is served only when it was published.
+func Commit(state State, d Decision, outcome decision.Outcome) State {
+	state = state.apply(d.Observed)
+	if outcome.Result == decision.Succeeded {
+		state = state.apply(d.OnSuccess)
+	}
+	return state
+}
+
+func (s State) apply(d Delta) State {
+	if d.Window != nil {
+		s.Window = *d.Window
+	}
+	if d.Served != nil {
+		s.Served = *d.Served
+	}
+	return s
+}

@@ -1,0 +1,50 @@
+package server
+
+import (
+	"fmt"
+
+	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	openapicommon "k8s.io/kube-openapi/pkg/common"
+	"sigs.k8s.io/custom-metrics-apiserver/pkg/apiserver"
+	generatedcore "sigs.k8s.io/custom-metrics-apiserver/pkg/generated/openapi/core"
+	generatedexternal "sigs.k8s.io/custom-metrics-apiserver/pkg/generated/openapi/externalmetrics"
+	"sigs.k8s.io/custom-metrics-apiserver/pkg/provider"
+
+	"github.com/quartet-autoscaling/quartet/internal/buildinfo"
+	"github.com/quartet-autoscaling/quartet/internal/serving"
+)
+
+// installExternal makes a server of a configuration that serves the external
+// metrics API below /apis.
+func installExternal(g *serving.Generic, p provider.ExternalMetricsProvider) (*serving.Server, error) {
+	describeAPI(g.Config)
+	config := apiserver.Config{GenericConfig: g.Config}
+	built, err := config.Complete(nil).New(Name, nil, p)
+	if err != nil {
+		return nil, fmt.Errorf("install external.metrics.k8s.io: %w", err)
+	}
+	return g.Wrap(built.GenericAPIServer), nil
+}
+
+// describeAPI has the server publish OpenAPI, which the aggregation layer and
+// kubectl explain read.
+func describeAPI(c *genericapiserver.Config) {
+	definitions := func(ref openapicommon.ReferenceCallback) map[string]openapicommon.OpenAPIDefinition {
+		all := map[string]openapicommon.OpenAPIDefinition{}
+		for _, get := range []openapicommon.GetOpenAPIDefinitions{
+			generatedcore.GetOpenAPIDefinitions, generatedexternal.GetOpenAPIDefinitions,
+		} {
+			for name, definition := range get(ref) {
+				all[name] = definition
+			}
+		}
+		return all
+	}
+	namer := openapinamer.NewDefinitionNamer(apiserver.Scheme)
+	c.SkipOpenAPIInstallation = false
+	c.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(definitions, namer)
+	c.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(definitions, namer)
+	c.OpenAPIConfig.Info.Title, c.OpenAPIV3Config.Info.Title = Name, Name
+	c.OpenAPIConfig.Info.Version, c.OpenAPIV3Config.Info.Version = buildinfo.Get().Version, buildinfo.Get().Version
+}

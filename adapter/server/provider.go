@@ -1,0 +1,116 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/metrics/pkg/apis/external_metrics"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/custom-metrics-apiserver/pkg/provider"
+
+	"github.com/quartet-autoscaling/quartet/adapter/query"
+	"github.com/quartet-autoscaling/quartet/adapter/table"
+	"github.com/quartet-autoscaling/quartet/internal/decision"
+)
+
+// placeholder is listed while there is no metric: discovery that is empty makes
+// kubectl and Helm fail for the whole cluster. It is the name that other adapters
+// use, and reading it gives 404 like any other that is not served.
+const placeholder = "externalmetrics"
+
+// ReadObserver hears of serving reads, for metrics. Result is "success",
+// "notFound" or a fault's reason.
+type ReadObserver interface {
+	Read(result string)
+}
+
+// externalProvider answers reads of external metrics from the table.
+type externalProvider struct {
+	table    *table.Table
+	clock    clock.PassiveClock
+	observer ReadObserver
+}
+
+var _ provider.ExternalMetricsProvider = (*externalProvider)(nil)
+
+// GetExternalMetric gives the metric's sample with the sample's own time. A name
+// that nothing serves, or a selector that does not match, is 404; a sample that
+// must not be served is 503 with source, age and last failure.
+func (p *externalProvider) GetExternalMetric(_ context.Context, namespace string, selector labels.Selector,
+	info provider.ExternalMetricInfo,
+) (*external_metrics.ExternalMetricValueList, error) {
+	entry, ok := p.table.Get(namespace, info.Metric)
+	if !ok {
+		p.observer.Read("notFound")
+		return nil, notFound(info.Metric, fmt.Sprintf("no MetricSource in namespace %s serves metric %s", namespace, info.Metric))
+	}
+	sample := entry.Sample
+	if selector != nil && !selector.Matches(labels.Set(sample.Labels)) {
+		p.observer.Read("notFound")
+		return nil, notFound(info.Metric, fmt.Sprintf("metric %s of %s has labels {%s}, which selector %q does not match",
+			info.Metric, entry.Unit, labels.Set(sample.Labels), selector))
+	}
+	if fault := query.Judge(sample, *entry.Facts, p.clock.Now()); fault != nil {
+		p.observer.Read(fault.Reason)
+		return nil, unavailable(info.Metric, *fault)
+	}
+	p.observer.Read("success")
+	return &external_metrics.ExternalMetricValueList{
+		Items: []external_metrics.ExternalMetricValue{render(sample, *entry.Facts)},
+	}, nil
+}
+
+func render(s query.Sample, f query.Facts) external_metrics.ExternalMetricValue {
+	value := external_metrics.ExternalMetricValue{
+		MetricName:   s.Metric,
+		MetricLabels: s.Labels,
+		Timestamp:    metav1.NewTime(f.SampledAt),
+		Value:        query.Quantity(s.Value),
+	}
+	if value.MetricLabels == nil {
+		value.MetricLabels = map[string]string{}
+	}
+	if s.WindowSeconds > 0 {
+		window := s.WindowSeconds
+		value.WindowSeconds = &window
+	}
+	return value
+}
+
+// ListAllExternalMetrics lists the names served in any namespace.
+func (p *externalProvider) ListAllExternalMetrics() []provider.ExternalMetricInfo {
+	names := p.table.Names()
+	if len(names) == 0 {
+		return []provider.ExternalMetricInfo{{Metric: placeholder}}
+	}
+	infos := make([]provider.ExternalMetricInfo, 0, len(names))
+	for _, name := range names {
+		infos = append(infos, provider.ExternalMetricInfo{Metric: name})
+	}
+	return infos
+}
+
+func notFound(metric, message string) error {
+	return statusError(http.StatusNotFound, metav1.StatusReasonNotFound, metric,
+		decision.Fault{Reason: "MetricNotFound", Message: message}, message)
+}
+
+// unavailable gives no time to retry after: clients would wait for it in the
+// middle of their loop, and the next poll is nearer than any such time.
+func unavailable(metric string, f decision.Fault) error {
+	return statusError(http.StatusServiceUnavailable, metav1.StatusReasonServiceUnavailable, metric, f, f.Error())
+}
+
+func statusError(code int32, reason metav1.StatusReason, metric string, f decision.Fault, message string) error {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Code: code, Reason: reason, Message: message,
+		Details: &metav1.StatusDetails{
+			Group: external_metrics.GroupName, Kind: "ExternalMetricValue", Name: metric,
+			Causes: []metav1.StatusCause{{Type: metav1.CauseType(f.Reason), Message: f.Message}},
+		},
+	}}
+}

@@ -1,0 +1,199 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/component-base/metrics/legacyregistry"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/custom-metrics-apiserver/pkg/apiserver"
+	cmmetrics "sigs.k8s.io/custom-metrics-apiserver/pkg/apiserver/metrics"
+
+	"github.com/quartet-autoscaling/quartet/adapter/controller"
+	"github.com/quartet-autoscaling/quartet/adapter/query"
+	"github.com/quartet-autoscaling/quartet/adapter/source"
+	"github.com/quartet-autoscaling/quartet/adapter/source/natsjetstream"
+	"github.com/quartet-autoscaling/quartet/adapter/table"
+	"github.com/quartet-autoscaling/quartet/api/v1alpha1"
+	"github.com/quartet-autoscaling/quartet/internal/buildinfo"
+	"github.com/quartet-autoscaling/quartet/internal/leader"
+	"github.com/quartet-autoscaling/quartet/internal/ledger"
+	"github.com/quartet-autoscaling/quartet/internal/runtimeflags"
+	"github.com/quartet-autoscaling/quartet/internal/serving"
+	"github.com/quartet-autoscaling/quartet/internal/telemetry"
+)
+
+// run builds the adapter and works until the context ends.
+func run(ctx context.Context, flags *runtimeflags.Flags, port *serving.Options) error {
+	connection, err := flags.RESTConfig(Name)
+	if err != nil {
+		return err
+	}
+	metrics, held := newOwnMetrics(), table.New()
+	generic, err := serving.Build(serving.Config{
+		Name: Name, Options: port, Kubeconfig: flags.Kubeconfig, Codecs: &apiserver.Codecs,
+	})
+	if err != nil {
+		return err
+	}
+	server, err := installExternal(generic, &externalProvider{table: held, clock: clock.RealClock{}, observer: metrics})
+	if err != nil {
+		return errors.Join(err, generic.SecureServing.Listener.Close())
+	}
+	if err := registerMetrics(metrics); err != nil {
+		return err
+	}
+	if !flags.Mode.Decides() {
+		slog.Info("Mode is Off: no source is polled and no metric is served")
+		return server.Run(ctx)
+	}
+	work, err := newWork(connection, flags, held, metrics)
+	if err != nil {
+		return err
+	}
+	defer work.close()
+	if err := server.AddReadyChecks(work.controller.ReadyCheck()); err != nil {
+		return err
+	}
+	return all(ctx, server.Run, work.watch, work.lead)
+}
+
+func registerMetrics(m *ownMetrics) error {
+	err := errors.Join(
+		telemetry.Registry.Register(m.polls), telemetry.Registry.Register(m.took), telemetry.Registry.Register(m.reads),
+		cmmetrics.RegisterMetrics(legacyregistry.Register))
+	if err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	return nil
+}
+
+// all runs the functions until the context ends or one of them returns, ends the
+// others, and gives the first error.
+func all(ctx context.Context, parts ...func(context.Context) error) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, len(parts))
+	for _, part := range parts {
+		go func() { ended <- part(ctx) }()
+	}
+	var first error
+	for range parts {
+		if err := <-ended; err != nil && first == nil {
+			first = err
+		}
+		stop()
+	}
+	return first
+}
+
+// work is everything but the secure port.
+type work struct {
+	controller *controller.Controller
+	objects    cache.Cache
+	election   leader.Config
+	events     events.EventBroadcaster
+	ledger     *ledger.Writer[query.Snapshot, query.State, query.Decision]
+}
+
+func newWork(connection *rest.Config, flags *runtimeflags.Flags, held *table.Table, metrics *ownMetrics) (*work, error) {
+	scheme, err := newScheme()
+	if err != nil {
+		return nil, err
+	}
+	w := &work{election: leader.Config{
+		Disabled: !flags.LeaderElect, REST: connection, Name: Name, Namespace: flags.LeaderElectResourceNamespace,
+	}}
+	if w.objects, err = cache.New(connection, cache.Options{Scheme: scheme, DefaultTransform: cache.TransformStripManagedFields()}); err != nil {
+		return nil, fmt.Errorf("set up the cache of MetricSources: %w", err)
+	}
+	direct, err := client.New(connection, client.Options{Scheme: scheme})
+	if err != nil {
+		return nil, fmt.Errorf("set up the client: %w", err)
+	}
+	clientset, err := kubernetes.NewForConfig(connection)
+	if err != nil {
+		return nil, fmt.Errorf("set up the client of events: %w", err)
+	}
+	w.events = events.NewBroadcaster(&events.EventSinkImpl{Interface: clientset.EventsV1()})
+	config := controller.Config{
+		Objects: w.objects, Secrets: direct, Status: direct,
+		Events:   w.events.NewRecorder(scheme, Name),
+		Builders: []source.Builder{natsjetstream.NewBuilder()},
+		Table:    held, PollObserver: metrics,
+		Mode: query.Mode(flags.Mode), Clock: clock.RealClock{}, Log: slog.Default(),
+	}
+	if flags.LedgerDir != "" {
+		w.ledger, err = ledger.Open[query.Snapshot, query.State, query.Decision](ledger.Config{
+			Dir: flags.LedgerDir, Component: query.Component, Build: buildinfo.Get().Version,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("open the ledger: %w", err)
+		}
+		config.Recorder = w.ledger
+	}
+	if w.controller, err = controller.New(config); err != nil {
+		return nil, err
+	}
+	return w, telemetry.Registry.Register(&stateMetrics{table: held, summarizer: w.controller, clock: config.Clock})
+}
+
+func newScheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	if err := errors.Join(v1alpha1.AddToScheme(scheme), corev1.AddToScheme(scheme)); err != nil {
+		return nil, fmt.Errorf("set up the scheme: %w", err)
+	}
+	return scheme, nil
+}
+
+// watch keeps the cache of objects and runs the loop on them.
+func (w *work) watch(ctx context.Context) error {
+	field, values := controller.IndexMetricNames()
+	if err := w.objects.IndexField(ctx, &v1alpha1.MetricSource{}, field, values); err != nil {
+		return fmt.Errorf("index MetricSources: %w", err)
+	}
+	informer, err := w.objects.GetInformer(ctx, &v1alpha1.MetricSource{}, cache.BlockUntilSynced(false))
+	if err != nil {
+		return fmt.Errorf("watch MetricSources: %w", err)
+	}
+	if _, err := informer.AddEventHandler(w.controller.Handler(ctx)); err != nil {
+		return fmt.Errorf("watch MetricSources: %w", err)
+	}
+	return all(ctx, w.objects.Start, func(ctx context.Context) error {
+		if !w.objects.WaitForCacheSync(ctx) {
+			return nil
+		}
+		present, err := controller.Present(ctx, w.objects)
+		if err != nil {
+			return err
+		}
+		return w.controller.Run(ctx, present)
+	})
+}
+
+// lead writes status and events while this replica leads.
+func (w *work) lead(ctx context.Context) error {
+	stop := make(chan struct{})
+	defer close(stop)
+	w.events.StartRecordingToSink(stop)
+	return lead(ctx, w.election, w.controller.RunStatus)
+}
+
+func (w *work) close() {
+	w.events.Shutdown()
+	if w.ledger == nil {
+		return
+	}
+	if err := w.ledger.Close(); err != nil {
+		slog.Error("Could not close the ledger", "error", err)
+	}
+}
