@@ -73,7 +73,7 @@ func TestServer(t *testing.T) {
 	if err := running.Stop(); err != nil {
 		t.Errorf("Run() = %v, want nil after a shutdown", err)
 	}
-	if response, err := http.Get(running.URL + "/livez"); err == nil { //nolint:noctx // expected to fail at once
+	if response, err := http.Get(running.URL + "/livez"); err == nil {
 		_ = response.Body.Close()
 		t.Error("the server still answers after its shutdown")
 	}
@@ -109,7 +109,7 @@ func TestCertificateIsReloaded(t *testing.T) {
 	}, nil)
 
 	servedFor := func(host string) bool {
-		connection, err := tls.Dial("tcp", running.Server.Addr().String(), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the certificate is self-signed
+		connection, err := tls.Dial("tcp", running.Server.Addr().String(), &tls.Config{InsecureSkipVerify: true})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -61,7 +61,7 @@ func findClone(folder string) (string, error) {
 }
 
 func holdsModule(path string) bool {
-	file, err := os.Open(path) //nolint:gosec // a go.mod of the user's own folders
+	file, err := os.Open(path)
 	if err != nil {
 		return false
 	}

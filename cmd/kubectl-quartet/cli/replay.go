@@ -111,7 +111,7 @@ func replayFile(path string) replayed {
 }
 
 func replayReport(path string) (report ledger.Report, err error) {
-	file, err := os.Open(path) //nolint:gosec // the user names the file
+	file, err := os.Open(path)
 	if err != nil {
 		return report, err
 	}
