@@ -49,7 +49,7 @@ type TLS struct {
 	// +optional
 	ClientKey *SecretKey `json:"clientKey,omitempty"`
 	// serverName is the name to verify in the server's certificate, where it is
-	// not the host that is dialled.
+	// not the host that is dialed.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	ServerName string `json:"serverName,omitempty"`

@@ -1,0 +1,69 @@
+# Quartet. Needs Go, git and make; everything else is built from pinned modules.
+#
+#   make demo        watch a queue scale its workers; ARGS="--headless --duration 4m --json out.json"
+#   make test        every test, on a real control plane; prints the time each package took
+#   make lint        linters, and whether generated files are current
+#   make bench       writes bench/results.json and docs/benchmarks.md; ARGS="--only NAME"
+#   make generate    CRDs, deep copies, flag reference
+#   make lab         a control plane to play in: prints its kubeconfig and waits
+
+export CGO_ENABLED = 0
+
+GO ?= go
+ARGS ?=
+# Where the programs below are built; the lab keeps its own there too.
+CACHE := $(or $(QUARTET_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/quartet)
+export GOLANGCI_LINT_CACHE ?= $(CACHE)/golangci-lint
+
+# Packages without a cluster, whose tests also run under the race detector where
+# there is a C compiler.
+RACE := ./internal/decision/... ./internal/loop/... ./internal/ledger/... ./internal/health/... \
+	./adapter/query/... ./adapter/collector/... ./adapter/table/... ./hpa/replicas/... ./hpa/behavior/...
+
+.PHONY: help
+help:
+	@sed -n 's/^# \{0,3\}//p' Makefile | sed -n '1,9p'
+
+# Built and then replaced by the program itself, so that a signal reaches it.
+define run
+	@mkdir -p $(CACHE)/bin && echo "building $(1)" && $(GO) build -o $(CACHE)/bin/$(1) $(2)
+	@exec $(CACHE)/bin/$(1) $(ARGS)
+endef
+
+.PHONY: demo
+demo:
+	$(call run,demo,./test/demo)
+
+.PHONY: lab
+lab:
+	$(call run,lab,./test/lab)
+
+.PHONY: bench
+bench:
+	$(call run,bench,./bench)
+
+.PHONY: lab-binaries
+lab-binaries:
+	@$(GO) run ./test/lab --build-only
+
+.PHONY: test
+test: lab-binaries test-race
+	$(GO) test -timeout 20m ./...
+
+.PHONY: test-race
+test-race:
+	@if command -v "$$($(GO) env CC)" >/dev/null 2>&1; then \
+		echo "$(GO) test -race (packages without a cluster)"; CGO_ENABLED=1 $(GO) test -race -timeout 10m $(RACE); \
+	else echo "no C compiler: the race detector is left out"; fi
+
+.PHONY: lint
+lint: check-generate
+	$(GO) tool -modfile=hack/tools/golangci-lint/go.mod golangci-lint run ./...
+
+.PHONY: generate
+generate:
+	$(GO) run ./hack/generate
+
+.PHONY: check-generate
+check-generate:
+	$(GO) run ./hack/generate --check
