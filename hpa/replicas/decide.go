@@ -183,7 +183,6 @@ func (t *turn) recommend(unknown bool) {
 		c.Status, c.Reason, c.Message = decision.True, "WouldScale", "mode Recommend: "+would
 		t.rule = "mode/recommend"
 		t.step(t.d.From, "Withheld", "mode Recommend: the change is shown and not made")
-		t.d.Steps[len(t.d.Steps)-1].In = count(t.d.To)
 		if before := t.state.Recommended; before == nil || *before != t.d.To {
 			events = []Event{{Type: Normal, Reason: "Recommendation", Message: "Mode Recommend: " + would}}
 		}

@@ -26,6 +26,9 @@ func metricRule(metricType string) string {
 // askMetrics asks every metric. One that fails blocks nothing yet.
 func askMetrics(t *turn) verdict {
 	t.desired = t.current
+	if len(t.s.HPA.Metrics) == 0 {
+		return t.noCount("no metrics are specified")
+	}
 	t.answers = make([]answer, len(t.s.HPA.Metrics))
 	for i, m := range t.s.HPA.Metrics {
 		a := ask(t.s, i)

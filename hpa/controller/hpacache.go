@@ -1,0 +1,55 @@
+package controller
+
+import (
+	"context"
+
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	autoscalinginformers "k8s.io/client-go/informers/autoscaling/v2"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+)
+
+// hpaCache holds all HorizontalPodAutoscalers. What it returns is shared and
+// must not be changed.
+type hpaCache struct {
+	informer cache.SharedIndexInformer
+}
+
+func newHPACache(client kubernetes.Interface) (*hpaCache, error) {
+	informer := autoscalinginformers.NewHorizontalPodAutoscalerInformer(client, metav1.NamespaceAll, 0, cache.Indexers{})
+	if err := informer.SetTransform(reduceHPA); err != nil {
+		return nil, err
+	}
+	return &hpaCache{informer: informer}, nil
+}
+
+func (c *hpaCache) run(ctx context.Context) { c.informer.RunWithContext(ctx) }
+
+func (c *hpaCache) synced() bool { return c.informer.HasSynced() }
+
+// get finds an object; nil where there is none.
+func (c *hpaCache) get(namespace, name string) *autoscalingv2.HorizontalPodAutoscaler {
+	o, found, err := c.informer.GetIndexer().GetByKey(namespace + "/" + name)
+	if err != nil || !found {
+		return nil
+	}
+	hpa, _ := o.(*autoscalingv2.HorizontalPodAutoscaler)
+	return hpa
+}
+
+// reduceHPA keeps of the managed fields only who wrote the status and when.
+func reduceHPA(o any) (any, error) {
+	hpa, ok := o.(*autoscalingv2.HorizontalPodAutoscaler)
+	if !ok || len(hpa.ManagedFields) == 0 {
+		return o, nil
+	}
+	var kept []metav1.ManagedFieldsEntry
+	for _, f := range hpa.ManagedFields {
+		if f.Subresource == statusSubresource {
+			kept = append(kept, metav1.ManagedFieldsEntry{Manager: f.Manager, Subresource: f.Subresource, Time: f.Time})
+		}
+	}
+	hpa.ManagedFields = kept
+	return hpa, nil
+}

@@ -1,0 +1,123 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/quartet-autoscaling/quartet/hpa/replicas"
+	"github.com/quartet-autoscaling/quartet/internal/decision"
+	"github.com/quartet-autoscaling/quartet/internal/kube"
+	"github.com/quartet-autoscaling/quartet/internal/loop"
+)
+
+// visit is one turn's view of the cluster, handed from the observer to the
+// actuator and the publisher in the context.
+type visit struct {
+	// hpa is the cache's and must not be changed.
+	hpa   *autoscalingv2.HorizontalPodAutoscaler
+	scale kube.Scale
+	// queries are how long each metric took, in the order of the spec.
+	queries []time.Duration
+}
+
+type visitKey struct{}
+
+func withVisit(ctx context.Context, v *visit) context.Context {
+	return context.WithValue(ctx, visitKey{}, v)
+}
+
+func visitOf(ctx context.Context) *visit {
+	if v, ok := ctx.Value(visitKey{}).(*visit); ok {
+		return v
+	}
+	return &visit{}
+}
+
+// hpaSource finds an object in the cache; nil where it is gone.
+type hpaSource func(namespace, name string) *autoscalingv2.HorizontalPodAutoscaler
+
+// metricSource answers one metric.
+type metricSource interface {
+	sample(ctx context.Context, namespace string, m replicas.Metric, pods labels.Selector) replicas.Samples
+}
+
+// observer gathers a snapshot.
+type observer struct {
+	mode    string
+	config  replicas.Config
+	hpas    hpaSource
+	pods    *kube.Pods
+	scales  *kube.Scales
+	metrics metricSource
+	rivals  *rivals
+}
+
+// Observe gathers everything that the decision on one object needs. What fails
+// is data in the snapshot.
+func (o *observer) Observe(ctx context.Context, unit decision.Unit, now time.Time) (replicas.Snapshot, error) {
+	v := visitOf(ctx)
+	v.hpa = o.hpas(unit.Namespace, unit.Name)
+	if v.hpa == nil || string(v.hpa.UID) != unit.UID {
+		return replicas.Snapshot{}, loop.ErrGone
+	}
+	s := replicas.Snapshot{
+		Now: now, Mode: o.mode, Config: o.config,
+		Gates:  replicas.Gates{ScaleToZero: true},
+		HPA:    projectHPA(v.hpa, o.config),
+		Writer: projectWriter(v.hpa),
+	}
+	o.scale(ctx, v, &s)
+	var selector labels.Selector
+	if s.Scale.Selector != "" {
+		var err error
+		if selector, err = labels.Parse(s.Scale.Selector); err != nil {
+			s.Scale.SelectorError = err.Error()
+		}
+	}
+	if !replicas.NeedsMetrics(&s) {
+		return s, nil
+	}
+	o.rivals.put(types.NamespacedName{Namespace: unit.Namespace, Name: unit.Name}, s.Scale.Selector, selector)
+	pods, err := o.pods.Matching(unit.Namespace, selector)
+	if err != nil {
+		return replicas.Snapshot{}, err
+	}
+	if s.Rivals = o.rivals.of(unit.Namespace, pods); s.Rivals != nil {
+		// Whose pods they are is not known: no metric of them is asked for.
+		return s, nil
+	}
+	s.Pods = projectPods(pods, s.HPA.Metrics)
+	o.sample(ctx, v, &s, selector)
+	return s, nil
+}
+
+func (o *observer) scale(ctx context.Context, v *visit, s *replicas.Snapshot) {
+	var err error
+	v.scale, err = o.scales.Get(ctx, kube.Ref{
+		Namespace: s.HPA.Namespace, APIVersion: s.HPA.Target.APIVersion,
+		Kind: s.HPA.Target.Kind, Name: s.HPA.Target.Name,
+	})
+	if err != nil {
+		var invalid *kube.TargetError
+		s.Scale = replicas.Scale{Error: err.Error(), InvalidTarget: errors.As(err, &invalid)}
+		return
+	}
+	s.Scale = replicas.Scale{
+		Spec: v.scale.Spec.Replicas, Status: v.scale.Status.Replicas, Selector: v.scale.Status.Selector,
+	}
+}
+
+func (o *observer) sample(ctx context.Context, v *visit, s *replicas.Snapshot, pods labels.Selector) {
+	s.Samples = make(map[string]replicas.Samples, len(s.HPA.Metrics))
+	v.queries = make([]time.Duration, len(s.HPA.Metrics))
+	for i, m := range s.HPA.Metrics {
+		start := time.Now()
+		s.Samples[replicas.Key(i)] = o.metrics.sample(ctx, s.HPA.Namespace, m, pods)
+		v.queries[i] = time.Since(start)
+	}
+}

@@ -1,0 +1,120 @@
+package controller
+
+import (
+	"slices"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/quartet-autoscaling/quartet/internal/kube"
+)
+
+// rivals knows the selector of each object's target, to find objects that look
+// at the same pods. Selectors are kept by one label that everything they match
+// has, so that a pod is compared with a few of them and not with all of its
+// namespace.
+type rivals struct {
+	mu sync.RWMutex
+	// known holds each object's text and place.
+	known map[types.NamespacedName]placed
+	// byLabel holds, by namespace and label, the selectors kept there.
+	byLabel map[string]map[types.NamespacedName]labels.Selector
+}
+
+type placed struct {
+	text, place string
+}
+
+func newRivals() *rivals {
+	return &rivals{
+		known:   map[types.NamespacedName]placed{},
+		byLabel: map[string]map[types.NamespacedName]labels.Selector{},
+	}
+}
+
+// anyLabel is the place of selectors that ask for no particular label.
+const anyLabel = ""
+
+func place(namespace, label string) string { return namespace + "/" + label }
+
+// put sets the object's selector; text is the selector as it was written.
+func (r *rivals) put(object types.NamespacedName, text string, selector labels.Selector) {
+	r.mu.RLock()
+	have, ok := r.known[object]
+	r.mu.RUnlock()
+	if ok && have.text == text {
+		return
+	}
+	where := place(object.Namespace, anyLabel)
+	// The last label is mostly the one that tells instances apart.
+	if equal := kube.EqualLabels(selector); len(equal) > 0 {
+		where = place(object.Namespace, equal[len(equal)-1])
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.drop(object)
+	r.known[object] = placed{text: text, place: where}
+	if r.byLabel[where] == nil {
+		r.byLabel[where] = map[types.NamespacedName]labels.Selector{}
+	}
+	r.byLabel[where][object] = selector
+}
+
+// forget removes the object.
+func (r *rivals) forget(object types.NamespacedName) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.drop(object)
+}
+
+func (r *rivals) drop(object types.NamespacedName) {
+	have, ok := r.known[object]
+	if !ok {
+		return
+	}
+	delete(r.known, object)
+	delete(r.byLabel[have.place], object)
+	if len(r.byLabel[have.place]) == 0 {
+		delete(r.byLabel, have.place)
+	}
+}
+
+// of names, sorted, the objects that look at any of the pods, or nothing where
+// these are fewer than two.
+func (r *rivals) of(namespace string, pods []*corev1.Pod) []string {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	found := map[types.NamespacedName]bool{}
+	seen := map[string]bool{}
+	for _, pod := range pods {
+		// The pods of one template have the same labels but for few.
+		key := labels.Set(pod.Labels).String()
+		if seen[key] {
+			continue
+		}
+		seen[key] = true
+		r.match(place(namespace, anyLabel), pod, found)
+		for k, v := range pod.Labels {
+			r.match(place(namespace, k+"="+v), pod, found)
+		}
+	}
+	if len(found) < 2 {
+		return nil
+	}
+	names := make([]string, 0, len(found))
+	for object := range found {
+		names = append(names, object.String())
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (r *rivals) match(where string, pod *corev1.Pod, found map[types.NamespacedName]bool) {
+	for object, selector := range r.byLabel[where] {
+		if !found[object] && selector.Matches(labels.Set(pod.Labels)) {
+			found[object] = true
+		}
+	}
+}

@@ -1,0 +1,175 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+
+	"github.com/quartet-autoscaling/quartet/hpa/replicas"
+	"github.com/quartet-autoscaling/quartet/internal/decision"
+	"github.com/quartet-autoscaling/quartet/internal/loop"
+	"github.com/quartet-autoscaling/quartet/internal/telemetry"
+)
+
+// grace is how long a turn that runs when the work ends may go on: long enough
+// to finish a write, shorter than the time until another replica may lead.
+const grace = 3 * time.Second
+
+type turns = loop.Loop[replicas.Snapshot, replicas.State, replicas.Decision]
+
+// workers keep every object turning: at once when it appears or its spec
+// changes, and then once a period.
+type workers struct {
+	count  int
+	period time.Duration
+	hpas   *hpaCache
+	loop   *turns
+	// counted hears of every turn, forget of every object that is gone.
+	counted func(d replicas.Decision, o decision.Outcome, took time.Duration)
+	seen    func(decision.Unit)
+	forget  func(types.NamespacedName, decision.Unit)
+
+	queue workqueue.TypedDelayingInterface[types.NamespacedName]
+
+	mu    sync.Mutex
+	units map[types.NamespacedName]decision.Unit
+}
+
+// run turns objects until the context ends and the running turns have.
+func (w *workers) run(ctx context.Context) error {
+	w.queue = workqueue.NewTypedDelayingQueueWithConfig(
+		workqueue.TypedDelayingQueueConfig[types.NamespacedName]{Name: "horizontalpodautoscaler"})
+	w.units = map[types.NamespacedName]decision.Unit{}
+	registration, err := w.hpas.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    w.enqueue,
+		UpdateFunc: w.enqueueChanged,
+		DeleteFunc: w.enqueue,
+	})
+	if err != nil {
+		return fmt.Errorf("watch HorizontalPodAutoscalers: %w", err)
+	}
+	defer func() { _ = w.hpas.informer.RemoveEventHandler(registration) }()
+
+	turning, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	var working sync.WaitGroup
+	for range w.count {
+		working.Go(func() {
+			for w.next(turning) {
+			}
+		})
+	}
+	<-ctx.Done()
+	w.queue.ShutDown()
+	late := time.AfterFunc(grace, cancel)
+	defer late.Stop()
+	working.Wait()
+	return nil
+}
+
+func (w *workers) enqueue(o any) {
+	if gone, ok := o.(cache.DeletedFinalStateUnknown); ok {
+		o = gone.Obj
+	}
+	if hpa, ok := o.(*autoscalingv2.HorizontalPodAutoscaler); ok {
+		w.queue.Add(types.NamespacedName{Namespace: hpa.Namespace, Name: hpa.Name})
+	}
+}
+
+// enqueueChanged turns an object whose spec was edited at once. Our own writes
+// of its status are no reason to. Servers before 1.37 do not count generations.
+func (w *workers) enqueueChanged(before, after any) {
+	was, okBefore := before.(*autoscalingv2.HorizontalPodAutoscaler)
+	is, okAfter := after.(*autoscalingv2.HorizontalPodAutoscaler)
+	if !okBefore || !okAfter {
+		return
+	}
+	if was.Generation != is.Generation || was.UID != is.UID || !equality.Semantic.DeepEqual(was.Spec, is.Spec) {
+		w.enqueue(is)
+	}
+}
+
+// next takes one object from the queue; false where the queue has ended.
+func (w *workers) next(ctx context.Context) bool {
+	key, ended := w.queue.Get()
+	if ended {
+		return false
+	}
+	defer w.queue.Done(key)
+	if w.turn(ctx, key) {
+		w.queue.AddAfter(key, w.period)
+	}
+	return true
+}
+
+// turn decides on one object and tells whether it is to be decided on again.
+func (w *workers) turn(ctx context.Context, key types.NamespacedName) (again bool) {
+	defer func() {
+		// One object must not stop the others.
+		if p := recover(); p != nil {
+			again = true
+			telemetry.Logger(ctx).LogAttrs(ctx, slog.LevelError, "A turn panicked", slog.String("hpa", key.String()),
+				slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+		}
+	}()
+	unit, ok := w.unit(key)
+	if !ok {
+		return false
+	}
+	w.seen(unit)
+	start := time.Now()
+	d, outcome, err := w.loop.Turn(withVisit(ctx, &visit{}), unit)
+	switch {
+	case errors.Is(err, loop.ErrGone):
+		w.drop(key)
+		// Another object of the name may have come: the next turn sees it.
+		return w.hpas.get(key.Namespace, key.Name) != nil
+	case err != nil:
+		telemetry.Logger(ctx).LogAttrs(ctx, slog.LevelError, "Could not observe", slog.String("hpa", key.String()), slog.Any("error", err))
+	default:
+		w.counted(d, outcome, time.Since(start))
+	}
+	return true
+}
+
+// unit gives the object of the key. One that is gone, or gave its name to
+// another, is forgotten.
+func (w *workers) unit(key types.NamespacedName) (decision.Unit, bool) {
+	hpa := w.hpas.get(key.Namespace, key.Name)
+	if hpa == nil {
+		w.drop(key)
+		return decision.Unit{}, false
+	}
+	unit := decision.Unit{Kind: replicas.Kind, Namespace: key.Namespace, Name: key.Name, UID: string(hpa.UID)}
+	w.mu.Lock()
+	before, known := w.units[key]
+	w.mu.Unlock()
+	if known && before != unit {
+		w.drop(key)
+	}
+	w.mu.Lock()
+	w.units[key] = unit
+	w.mu.Unlock()
+	return unit, true
+}
+
+func (w *workers) drop(key types.NamespacedName) {
+	w.mu.Lock()
+	unit, known := w.units[key]
+	delete(w.units, key)
+	w.mu.Unlock()
+	if known {
+		w.loop.Forget(unit)
+		w.forget(key, unit)
+	}
+}
