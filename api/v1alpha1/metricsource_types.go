@@ -222,7 +222,7 @@ type ClusterMetricSourceSpec struct {
 
 // ClusterMetricSource is a queue or a query served as external metrics of many
 // namespaces. A MetricSource of the same metric name in a namespace goes before
-// it. Served by metrics-adapter.
+// it. Not served by any binary of this version; metrics-adapter will serve it.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status

@@ -279,25 +279,19 @@ func TestPermissions(t *testing.T) {
 	objects := render(t)
 	for name, want := range map[string][]string{
 		"quartet:metrics-adapter": {
-			"autoscaling.quartet.dev/clustermetricsources get list watch",
-			"autoscaling.quartet.dev/clustermetricsources/status get update patch",
 			"autoscaling.quartet.dev/metricsources get list watch",
-			"autoscaling.quartet.dev/metricsources/status get update patch",
-			"events create patch",
+			"autoscaling.quartet.dev/metricsources/status patch",
 			"events.k8s.io/events create patch",
 		},
 		"quartet:hpa-controller": {
-			"*/*/scale get update patch",
-			"apps/deployments get list watch",
-			"apps/replicasets get list watch",
-			"apps/statefulsets get list watch",
+			"*/*/scale get update",
 			"autoscaling/horizontalpodautoscalers get list watch",
-			"autoscaling/horizontalpodautoscalers/status get update patch",
+			"autoscaling/horizontalpodautoscalers/status update",
+			"custom.metrics.k8s.io/* get list",
 			"events create patch",
-			"events.k8s.io/events create patch",
 			"external.metrics.k8s.io/* get list",
 			"metrics.k8s.io/pods get list",
-			"pods get list watch",
+			"pods list watch",
 		},
 	} {
 		role := get[*rbacv1.ClusterRole](t, objects, "ClusterRole/"+name)

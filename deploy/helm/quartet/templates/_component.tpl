@@ -1,4 +1,4 @@
-{{/* The Deployment of a component. args are its own, besides the common ones. */}}
+{{/* The Deployment of a component. */}}
 {{- define "quartet.deployment" -}}
 {{- $v := .values -}}
 apiVersion: apps/v1
@@ -49,11 +49,10 @@ spec:
             - --tls-private-key-file=/etc/quartet/tls/tls.key
             - --log-format={{ $v.logFormat }}
             - --log-level={{ $v.logLevel }}
+            - --mode={{ $v.mode }}
+            - --leader-elect-resource-namespace={{ .root.Release.Namespace }}
             {{- with $v.ledger.dir }}
             - --ledger-dir={{ . }}
-            {{- end }}
-            {{- range .args }}
-            - {{ . }}
             {{- end }}
             {{- range $v.extraArgs }}
             - {{ . | quote }}
@@ -234,6 +233,33 @@ roleRef:
   apiGroup: rbac.authorization.k8s.io
   kind: ClusterRole
   name: quartet:{{ .name }}
+subjects:
+  {{- include "quartet.subject" . | nindent 2 }}
+{{- end }}
+
+{{/* The lease that a component's replicas elect a leader by. */}}
+{{- define "quartet.leaderElection" -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  {{- include "quartet.metadata" (merge (dict "object" (printf "quartet:%s:leader-election" .name)) .) | nindent 2 }}
+rules:
+  - apiGroups: [coordination.k8s.io]
+    resources: [leases]
+    verbs: [create]
+  - apiGroups: [coordination.k8s.io]
+    resources: [leases]
+    resourceNames: [{{ .name }}]
+    verbs: [get, update]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  {{- include "quartet.metadata" (merge (dict "object" (printf "quartet:%s:leader-election" .name)) .) | nindent 2 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: Role
+  name: quartet:{{ .name }}:leader-election
 subjects:
   {{- include "quartet.subject" . | nindent 2 }}
 {{- end }}
