@@ -39,13 +39,15 @@ func (d *deciding) ready() decision.Condition {
 		return decision.Condition{Type: ConditionReady, Status: decision.Unknown, Reason: fresh.Reason, Message: fresh.Message}
 	case fresh.Status != decision.True:
 		return no(fresh.Reason, "%s", fresh.Message)
-	case len(d.missing) > 0:
+	case d.missing > d.measuring:
 		return no("ValueMissing", "%s", d.missingText())
+	case d.missing > 0:
+		return decision.Condition{Type: ConditionReady, Status: decision.Unknown, Reason: ReasonRateUnknown, Message: d.missingText()}
 	case d.in.Mode != ModeAuto:
 		return no("NotServed", "mode is %s: values are shown here and are not served", d.in.Mode)
 	}
 	return decision.Condition{Type: ConditionReady, Status: decision.True, Reason: "Serving",
-		Message: fmt.Sprintf("%d metrics are served", len(d.served.Samples))}
+		Message: "every metric is served"}
 }
 
 func (d *deciding) takenText() string {

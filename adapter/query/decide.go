@@ -38,11 +38,13 @@ type deciding struct {
 	steps  []decision.Step
 	faults []decision.Fault
 	// taken maps metric names that an older rival serves to that rival.
-	taken   map[string]string
-	window  Window
-	served  Served
-	stale   *decision.Fault
-	missing []string
+	taken  map[string]string
+	window Window
+	served Served
+	stale  *decision.Fault
+	// missing counts the metrics without a value, measuring those of them that
+	// only wait for a second reading.
+	missing, measuring int
 }
 
 func (d *deciding) step(rule, reason, format string, args ...any) {
@@ -158,7 +160,10 @@ func (d *deciding) metrics() {
 			continue
 		}
 		sample := Sample{Metric: metric.Name, Kind: metric.Kind, Labels: metric.Labels}
-		if in.reading != nil {
+		if in.reading == nil {
+			// Judge says more; this keeps a value that is not there from reading as 0.
+			sample.Fault = in.fault(ReasonNoSample, "there is no sample")
+		} else {
 			sample = d.compute(in, sample)
 		}
 		d.served.Samples = append(d.served.Samples, sample)
@@ -171,7 +176,10 @@ func (d *deciding) compute(in inputs, sample Sample) Sample {
 	if fault != nil {
 		sample.Fault = fault
 		d.faults = append(d.faults, *fault)
-		d.missing = append(d.missing, sample.Metric)
+		d.missing++
+		if fault.Reason == ReasonRateUnknown {
+			d.measuring++
+		}
 		step.Reason, step.Message = fault.Reason, fault.Message
 	} else {
 		sample.Value, sample.WindowSeconds = got.value, got.windowSeconds

@@ -15,6 +15,7 @@ const (
 	ReasonNoSample    = "NoSampleYet"
 	ReasonInvalidSpec = "InvalidSpec"
 	ReasonClock       = "ClockSkew"
+	ReasonRateUnknown = "RateUnknown"
 )
 
 // Judge tells why a sample must not be served at the time now, or gives nil

@@ -98,7 +98,7 @@ func (in inputs) oldestAge() (measured, *decision.Fault) {
 
 func (in inputs) rate(kind Kind, r rate) (measured, *decision.Fault) {
 	if r.seconds <= 0 {
-		return measured{}, in.fault("RateUnknown", "%s is not known yet: it is measured between readings, and there are too few", kind)
+		return measured{}, in.fault(ReasonRateUnknown, "%s is not known yet: it is measured between readings, and there are too few", kind)
 	}
 	return measured{value: r.perSecond, windowSeconds: max(1, int64(math.Round(r.seconds)))}, nil
 }

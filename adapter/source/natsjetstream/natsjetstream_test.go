@@ -1,0 +1,481 @@
+package natsjetstream_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nkeys"
+
+	"github.com/quartet-autoscaling/quartet/adapter/query"
+	"github.com/quartet-autoscaling/quartet/adapter/source"
+	"github.com/quartet-autoscaling/quartet/adapter/source/natsjetstream"
+	"github.com/quartet-autoscaling/quartet/api/v1alpha1"
+)
+
+// counts are the gauges of a reading that are numbers.
+func counts(r query.Reading) map[query.Kind]float64 {
+	out := map[query.Kind]float64{}
+	for kind, g := range r.Gauges {
+		if g.Presence == query.Number {
+			out[kind] = g.Value
+		}
+	}
+	return out
+}
+
+func TestReadsTheQueue(t *testing.T) {
+	s := startServer(t, nil)
+	q := makeQueue(t, s.ClientURL(), jetstream.ConsumerConfig{})
+	p := open(t, spec(s.ClientURL()), nil)
+
+	before := time.Now()
+	empty := mustPoll(t, p)
+	want := map[query.Kind]float64{query.Pending: 0, query.AckPending: 0, query.Redelivered: 0}
+	if diff := cmp.Diff(want, counts(empty)); diff != "" {
+		t.Errorf("an empty queue (-want +got):\n%s", diff)
+	}
+	if empty.At.Before(before) || empty.At.After(time.Now()) {
+		t.Errorf("measured at %s, outside of the poll", empty.At)
+	}
+
+	q.publish(t, "orders.new", 10)
+	q.fetch(t, 6, 4)
+	full := mustPoll(t, p)
+	want = map[query.Kind]float64{query.Pending: 4, query.AckPending: 2, query.Redelivered: 0}
+	if diff := cmp.Diff(want, counts(full)); diff != "" {
+		t.Errorf("a queue in use (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]uint64{6, 6}, full.Delivered); diff != "" {
+		t.Errorf("delivered (-want +got):\n%s", diff)
+	}
+	if full.Epoch != empty.Epoch {
+		t.Errorf("the epoch changed from %q to %q, and the consumer did not", empty.Epoch, full.Epoch)
+	}
+}
+
+func TestCountersOfAConsumerMadeAnewHaveAnotherEpoch(t *testing.T) {
+	s := startServer(t, nil)
+	q := makeQueue(t, s.ClientURL(), jetstream.ConsumerConfig{})
+	p := open(t, spec(s.ClientURL()), nil)
+	before := mustPoll(t, p)
+	if err := q.js.DeleteConsumer(t.Context(), "ORDERS", "workers"); err != nil {
+		t.Fatal(err)
+	}
+	wantFailure(t, p, pollTimeout, "ConsumerNotFound")
+	makeQueue(t, s.ClientURL(), jetstream.ConsumerConfig{})
+	if after := mustPoll(t, p); after.Epoch == before.Epoch {
+		t.Errorf("both consumers have epoch %q", after.Epoch)
+	}
+}
+
+func TestOldestAge(t *testing.T) {
+	s := startServer(t, nil)
+	q := makeQueue(t, s.ClientURL(), jetstream.ConsumerConfig{FilterSubjects: []string{"orders.a", "orders.b"}})
+	p := open(t, spec(s.ClientURL()), nil, query.Depth, query.OldestAge)
+	if got := mustPoll(t, p).Gauges[query.OldestAge]; got.Presence != query.Empty {
+		t.Errorf("an empty queue has an oldest message: %+v", got)
+	}
+	began := time.Now()
+	q.publish(t, "orders.other", 1)
+	q.publish(t, "orders.b", 1)
+	q.publish(t, "orders.a", 1)
+	q.fetch(t, 1, 1) // the one of orders.b
+	reading := mustPoll(t, p)
+	got := reading.Gauges[query.OldestAge]
+	if got.Presence != query.Number || got.Value <= 0 || got.Value > time.Since(began).Seconds() {
+		t.Errorf("the oldest message is %+v old, published less than %s ago", got, time.Since(began))
+	}
+	if diff := cmp.Diff(1.0, reading.Gauges[query.Pending].Value); diff != "" {
+		t.Errorf("pending of the filter's subjects (-want +got):\n%s", diff)
+	}
+}
+
+func TestMissingStreamAndConsumer(t *testing.T) {
+	s := startServer(t, nil)
+	p := open(t, spec(s.ClientURL()), nil)
+	if message := wantFailure(t, p, pollTimeout, "StreamNotFound"); !strings.Contains(message, "ORDERS") {
+		t.Errorf("the message does not name the stream: %s", message)
+	}
+	q := makeQueue(t, s.ClientURL(), jetstream.ConsumerConfig{})
+	if err := q.js.DeleteConsumer(t.Context(), "ORDERS", "workers"); err != nil {
+		t.Fatal(err)
+	}
+	if message := wantFailure(t, p, pollTimeout, "ConsumerNotFound"); !strings.Contains(message, "workers") {
+		t.Errorf("the message does not name the consumer: %s", message)
+	}
+}
+
+func TestServerWithoutJetStream(t *testing.T) {
+	s := startServer(t, func(o *server.Options) { o.JetStream = false })
+	wantFailure(t, open(t, spec(s.ClientURL()), nil), pollTimeout, "JetStreamNotAvailable")
+}
+
+func TestServerThatIsAwayComesBack(t *testing.T) {
+	dir := t.TempDir()
+	s := startServer(t, func(o *server.Options) { o.StoreDir = dir })
+	q := makeQueue(t, s.ClientURL(), jetstream.ConsumerConfig{})
+	q.publish(t, "orders.new", 3)
+	p := open(t, spec(s.ClientURL()), nil)
+	before := mustPoll(t, p)
+	port := s.Addr().(*net.TCPAddr).Port
+
+	s.Shutdown()
+	s.WaitForShutdown()
+	wantFailure(t, p, pollTimeout, source.ReasonUnreachable)
+
+	startServer(t, func(o *server.Options) { o.StoreDir, o.Port = dir, port })
+	var after query.Reading
+	eventually(t, func() error {
+		var err error
+		after, err = poll(t, p, pollTimeout)
+		return err
+	})
+	if diff := cmp.Diff(before, after, cmpopts.IgnoreFields(query.Reading{}, "At")); diff != "" {
+		t.Errorf("after the restart (-before +after):\n%s", diff)
+	}
+}
+
+// eventually tries until there is no error, for a server that is coming up.
+func eventually(t testing.TB, try func() error) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		err := try()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("still failing: %v", err)
+		}
+	}
+}
+
+func TestCredentials(t *testing.T) {
+	const secret = "correct-horse-battery"
+	pair, err := nkeys.CreateUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, _ := pair.PublicKey()
+	seed, _ := pair.Seed()
+	userPassword := func(o *server.Options) { o.Username, o.Password = "reader", secret }
+	basic := &v1alpha1.NATSCredentials{Basic: &v1alpha1.BasicAuth{
+		Username: v1alpha1.SecretKey{Name: "nats", Key: "user"}, Password: v1alpha1.SecretKey{Name: "nats", Key: "password"},
+	}}
+	token := &v1alpha1.NATSCredentials{Token: &v1alpha1.SecretKey{Name: "nats", Key: "token"}}
+	nkey := &v1alpha1.NATSCredentials{NKeySeed: &v1alpha1.SecretKey{Name: "nats", Key: "seed"}}
+
+	for name, test := range map[string]struct {
+		server      func(*server.Options)
+		admin       []nats.Option
+		credentials *v1alpha1.NATSCredentials
+		secrets     secrets
+		want        string // a reason, empty for success
+	}{
+		"right password": {userPassword, []nats.Option{nats.UserInfo("reader", secret)}, basic, secrets{"nats/user": "reader", "nats/password": secret}, ""},
+		"wrong password": {userPassword, []nats.Option{nats.UserInfo("reader", secret)}, basic, secrets{"nats/user": "reader", "nats/password": "wrong-horse-battery"}, source.ReasonUnauthorized},
+		"no credentials": {userPassword, []nats.Option{nats.UserInfo("reader", secret)}, nil, nil, source.ReasonUnauthorized},
+		"right token":    {func(o *server.Options) { o.Authorization = secret }, []nats.Option{nats.Token(secret)}, token, secrets{"nats/token": secret}, ""},
+		"wrong token":    {func(o *server.Options) { o.Authorization = secret }, []nats.Option{nats.Token(secret)}, token, secrets{"nats/token": "wrong-horse-battery"}, source.ReasonUnauthorized},
+		"right nkey": {
+			func(o *server.Options) { o.Nkeys = []*server.NkeyUser{{Nkey: public}} },
+			[]nats.Option{nats.Nkey(public, pair.Sign)}, nkey, secrets{"nats/seed": string(seed) + "\n"}, "",
+		},
+		"request not allowed": {
+			func(o *server.Options) {
+				o.Users = []*server.User{
+					{Username: "admin", Password: secret},
+					{Username: "reader", Password: secret, Permissions: &server.Permissions{
+						Publish: &server.SubjectPermission{Deny: []string{"$JS.API.CONSUMER.INFO.>"}},
+					}},
+				}
+			},
+			[]nats.Option{nats.UserInfo("admin", secret)}, basic,
+			secrets{"nats/user": "reader", "nats/password": secret}, source.ReasonUnauthorized,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := startServer(t, test.server)
+			makeQueue(t, s.ClientURL(), jetstream.ConsumerConfig{}, test.admin...)
+			spec := spec(s.ClientURL())
+			spec.Credentials = test.credentials
+			p := open(t, spec, test.secrets)
+			if test.want == "" {
+				mustPoll(t, p)
+				return
+			}
+			message := wantFailure(t, p, time.Second, test.want)
+			for _, value := range test.secrets {
+				if len(value) > 6 && strings.Contains(message, value) {
+					t.Errorf("the message shows a credential: %s", message)
+				}
+			}
+		})
+	}
+}
+
+func TestTLS(t *testing.T) {
+	ours, other := newAuthority(t), newAuthority(t)
+	s := startServer(t, func(o *server.Options) { o.TLSConfig = tlsConfig(ours); o.TLSTimeout = 5 })
+	url := strings.Replace(s.ClientURL(), "nats://", "tls://", 1)
+	adminTLS := tlsConfig(ours)
+	adminTLS.RootCAs = pool(t, ours)
+	makeQueue(t, url, jetstream.ConsumerConfig{}, nats.Secure(adminTLS))
+
+	ca := &v1alpha1.SecretKey{Name: "ca", Key: "ca.crt"}
+	for name, test := range map[string]struct {
+		tls     *v1alpha1.TLS
+		secrets secrets
+		want    string
+	}{
+		"our authority":       {&v1alpha1.TLS{CA: ca}, secrets{"ca/ca.crt": ours.pem}, ""},
+		"another authority":   {&v1alpha1.TLS{CA: ca}, secrets{"ca/ca.crt": other.pem}, source.ReasonTLS},
+		"the system's":        {nil, nil, source.ReasonTLS},
+		"another server name": {&v1alpha1.TLS{CA: ca, ServerName: "elsewhere"}, secrets{"ca/ca.crt": ours.pem}, source.ReasonTLS},
+		"not verified":        {&v1alpha1.TLS{InsecureSkipVerify: true}, nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			spec := spec(url)
+			spec.TLS = test.tls
+			p := open(t, spec, test.secrets)
+			if test.want == "" {
+				mustPoll(t, p)
+				return
+			}
+			wantFailure(t, p, pollTimeout, test.want)
+		})
+	}
+}
+
+// stallingProxy passes bytes on until it is told to stall.
+func stallingProxy(t testing.TB, to string) (addr string, stall *atomic.Bool) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	stall = &atomic.Bool{}
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			upstream, err := net.Dial("tcp", to)
+			if err != nil {
+				_ = client.Close()
+				return
+			}
+			t.Cleanup(func() { _ = client.Close(); _ = upstream.Close() })
+			go pass(upstream, client, stall)
+			go pass(client, upstream, stall)
+		}
+	}()
+	return listener.Addr().String(), stall
+}
+
+func pass(to io.Writer, from io.Reader, stall *atomic.Bool) {
+	buffer := make([]byte, 4096)
+	for {
+		n, err := from.Read(buffer)
+		if err != nil {
+			return
+		}
+		for stall.Load() {
+			time.Sleep(5 * time.Millisecond)
+		}
+		if _, err := to.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
+}
+
+func TestSlowServerTimesOutAndRecovers(t *testing.T) {
+	s := startServer(t, nil)
+	makeQueue(t, s.ClientURL(), jetstream.ConsumerConfig{})
+	addr, stall := stallingProxy(t, s.Addr().String())
+	p := open(t, spec("nats://"+addr), nil)
+	mustPoll(t, p)
+
+	stall.Store(true)
+	began := time.Now()
+	wantFailure(t, p, 200*time.Millisecond, source.ReasonTimeout)
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("a poll with a timeout of 200ms took %s", took)
+	}
+	stall.Store(false)
+	eventually(t, func() error { _, err := poll(t, p, time.Second); return err })
+}
+
+func TestGarbage(t *testing.T) {
+	t.Run("a server that does not speak NATS", func(t *testing.T) {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = listener.Close() }()
+		go func() {
+			for {
+				c, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
+				_ = c.Close()
+			}
+		}()
+		p := open(t, spec("nats://"+listener.Addr().String()), nil)
+		wantFailure(t, p, pollTimeout, source.ReasonUnreachable)
+	})
+	for name, reply := range map[string]string{
+		"no JSON":              "<html>",
+		"empty":                "",
+		"empty object":         "{}",
+		"null":                 "null",
+		"another consumer":     `{"stream_name":"ORDERS","name":"others","num_pending":1,"num_ack_pending":0,"num_redelivered":0,"delivered":{},"ack_floor":{}}`,
+		"no counts":            `{"stream_name":"ORDERS","name":"workers","delivered":{},"ack_floor":{}}`,
+		"a negative count":     `{"stream_name":"ORDERS","name":"workers","num_pending":-1,"num_ack_pending":0,"num_redelivered":0,"delivered":{},"ack_floor":{}}`,
+		"a count that is text": `{"stream_name":"ORDERS","name":"workers","num_pending":"1","num_ack_pending":0,"num_redelivered":0,"delivered":{},"ack_floor":{}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := startServer(t, func(o *server.Options) { o.JetStream = false })
+			nc, err := nats.Connect(s.ClientURL())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer nc.Close()
+			if _, err := nc.Subscribe("$JS.API.CONSUMER.INFO.>", func(m *nats.Msg) { _ = m.Respond([]byte(reply)) }); err != nil {
+				t.Fatal(err)
+			}
+			if err := nc.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			wantFailure(t, open(t, spec(s.ClientURL()), nil), pollTimeout, source.ReasonBadReply)
+		})
+	}
+}
+
+func TestPollersOfOneServerShareAConnection(t *testing.T) {
+	s := startServer(t, nil)
+	q := makeQueue(t, s.ClientURL(), jetstream.ConsumerConfig{})
+	if _, err := q.js.CreateConsumer(t.Context(), "ORDERS", jetstream.ConsumerConfig{Durable: "others"}); err != nil {
+		t.Fatal(err)
+	}
+	base := s.NumClients()
+	builder := natsjetstream.NewBuilder()
+	var pollers []source.Poller
+	for _, consumer := range []string{"workers", "others"} {
+		spec := spec(s.ClientURL())
+		spec.Consumer = consumer
+		built, err := builder.Build(t.Context(), source.Request{Source: v1alpha1.Source{NATSJetStream: &spec}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := built.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustPoll(t, p)
+		pollers = append(pollers, p)
+	}
+	if got := s.NumClients() - base; got != 1 {
+		t.Errorf("two pollers hold %d connections, want 1", got)
+	}
+	for _, p := range pollers {
+		p.Close()
+		p.Close() // closing twice is closing once
+	}
+	eventually(t, func() error {
+		if s.NumClients() != base {
+			return errors.New("the connection is still there")
+		}
+		return nil
+	})
+}
+
+func TestBuildRefuses(t *testing.T) {
+	for name, test := range map[string]struct {
+		change  func(*v1alpha1.NATSJetStreamSource)
+		secrets secrets
+		want    string // within the message
+	}{
+		"password in a URL": {func(s *v1alpha1.NATSJetStreamSource) { s.Servers = []string{"nats://u:hunter22@h:4222"} }, nil, "holds a user or password"},
+		"no URL":            {func(s *v1alpha1.NATSJetStreamSource) { s.Servers = []string{"h:4222"} }, nil, "no URL"},
+		"another scheme":    {func(s *v1alpha1.NATSJetStreamSource) { s.Servers = []string{"http://h:80"} }, nil, "must begin with"},
+		"no servers":        {func(s *v1alpha1.NATSJetStreamSource) { s.Servers = nil }, nil, "servers is empty"},
+		"no Secret": {func(s *v1alpha1.NATSJetStreamSource) {
+			s.Credentials = &v1alpha1.NATSCredentials{Token: &v1alpha1.SecretKey{Name: "gone", Key: "token"}}
+		}, nil, "Secret gone does not exist"},
+		"creds that are none": {func(s *v1alpha1.NATSJetStreamSource) {
+			s.Credentials = &v1alpha1.NATSCredentials{CredsFile: &v1alpha1.SecretKey{Name: "nats", Key: "creds"}}
+		}, secrets{"nats/creds": "hunter22-hunter22"}, "holds no NKey seed"},
+		"seed that is none": {func(s *v1alpha1.NATSJetStreamSource) {
+			s.Credentials = &v1alpha1.NATSCredentials{NKeySeed: &v1alpha1.SecretKey{Name: "nats", Key: "seed"}}
+		}, secrets{"nats/seed": "hunter22-hunter22"}, "holds no NKey seed"},
+		"CA that is none": {func(s *v1alpha1.NATSJetStreamSource) {
+			s.TLS = &v1alpha1.TLS{CA: &v1alpha1.SecretKey{Name: "nats", Key: "ca"}}
+		}, secrets{"nats/ca": "hunter22-hunter22"}, "holds no PEM certificate"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			spec := spec("nats://h:4222")
+			test.change(&spec)
+			_, err := build(t, spec, test.secrets)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Fatalf("got error %v, want one with %q", err, test.want)
+			}
+			if strings.Contains(err.Error(), "hunter22") {
+				t.Errorf("the error shows a credential: %v", err)
+			}
+		})
+	}
+}
+
+func TestKeysTellQueriesApart(t *testing.T) {
+	base := spec("nats://h:4222")
+	same, err := build(t, base, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, _ := build(t, base, nil, query.Depth, query.DrainRate)
+	if same.Key() != again.Key() {
+		t.Error("one question has two keys")
+	}
+	withToken := base
+	withToken.Credentials = &v1alpha1.NATSCredentials{Token: &v1alpha1.SecretKey{Name: "n", Key: "t"}}
+	other, _ := build(t, withToken, secrets{"n/t": "hunter22-hunter22"})
+	if same.Key() == other.Key() || same.Subject() != other.Subject() {
+		t.Error("other credentials must give another key and the same subject")
+	}
+	if text := other.String() + other.Key(); strings.Contains(text, "hunter22") {
+		t.Errorf("the query shows a credential: %s", text)
+	}
+	oldest, _ := build(t, base, nil, query.OldestAge)
+	if same.Key() == oldest.Key() {
+		t.Error("a query that asks for the oldest message has the key of one that does not")
+	}
+}
+
+func TestPollEndsWithItsContext(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // accepts and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	p := open(t, spec("nats://"+listener.Addr().String()), nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := p.Poll(ctx); err == nil {
+		t.Fatal("a poll that was ended succeeded")
+	}
+}
