@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 
 	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
@@ -15,16 +16,20 @@ import (
 	"github.com/quartet-autoscaling/quartet/internal/serving"
 )
 
-// installExternal makes a server of a configuration that serves the external
-// metrics API below /apis.
-func installExternal(g *serving.Generic, p provider.ExternalMetricsProvider) (*serving.Server, error) {
-	describeAPI(g.Config)
-	config := apiserver.Config{GenericConfig: g.Config}
+// newAPI opens the secure port and serves the external metrics API on it.
+func newAPI(c serving.Config, p provider.ExternalMetricsProvider) (*serving.Server, error) {
+	c.Codecs = &apiserver.Codecs
+	generic, err := serving.Build(c)
+	if err != nil {
+		return nil, err
+	}
+	describeAPI(generic.Config)
+	config := apiserver.Config{GenericConfig: generic.Config}
 	built, err := config.Complete(nil).New(Name, nil, p)
 	if err != nil {
-		return nil, fmt.Errorf("install external.metrics.k8s.io: %w", err)
+		return nil, errors.Join(fmt.Errorf("install external.metrics.k8s.io: %w", err), generic.SecureServing.Listener.Close())
 	}
-	return g.Wrap(built.GenericAPIServer), nil
+	return generic.Wrap(built.GenericAPIServer), nil
 }
 
 // describeAPI has the server publish OpenAPI, which the aggregation layer and

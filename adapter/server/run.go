@@ -15,7 +15,6 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/custom-metrics-apiserver/pkg/apiserver"
 	cmmetrics "sigs.k8s.io/custom-metrics-apiserver/pkg/apiserver/metrics"
 
 	"github.com/quartet-autoscaling/quartet/adapter/controller"
@@ -39,15 +38,11 @@ func run(ctx context.Context, flags *runtimeflags.Flags, port *serving.Options) 
 		return err
 	}
 	metrics, held := newOwnMetrics(), table.New()
-	generic, err := serving.Build(serving.Config{
-		Name: Name, Options: port, Kubeconfig: flags.Kubeconfig, Codecs: &apiserver.Codecs,
-	})
+	server, err := newAPI(
+		serving.Config{Name: Name, Options: port, Kubeconfig: flags.Kubeconfig},
+		&externalProvider{table: held, clock: clock.RealClock{}, observer: metrics})
 	if err != nil {
 		return err
-	}
-	server, err := installExternal(generic, &externalProvider{table: held, clock: clock.RealClock{}, observer: metrics})
-	if err != nil {
-		return errors.Join(err, generic.SecureServing.Listener.Close())
 	}
 	if err := registerMetrics(metrics); err != nil {
 		return err
