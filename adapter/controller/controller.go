@@ -22,12 +22,6 @@ import (
 	"github.com/quartet-autoscaling/quartet/internal/loop"
 )
 
-// Recorder is the ledger as the controller uses it.
-type Recorder interface {
-	loop.Recorder[query.Snapshot, query.State, query.Decision]
-	Forget(unit decision.Unit)
-}
-
 // Config is what a Controller is made of.
 type Config struct {
 	// Objects reads MetricSources from a cache that has the index of IndexMetricNames.
@@ -42,7 +36,7 @@ type Config struct {
 	Builders []source.Builder
 	Table    *table.Table
 	// Recorder may be nil.
-	Recorder Recorder
+	Recorder loop.Recorder[query.Snapshot, query.State, query.Decision]
 	// PollObserver hears of polls; it may be nil.
 	PollObserver collector.Observer
 	Mode         query.Mode
@@ -163,6 +157,7 @@ func (c *Controller) Run(ctx context.Context, present []types.NamespacedName) er
 	<-ctx.Done()
 	c.collector.Close()
 	c.queue.ShutDown()
+	c.status.queue.ShutDown()
 	running.Wait()
 	return nil
 }
@@ -235,9 +230,6 @@ func (c *Controller) forget(key types.NamespacedName, unit decision.Unit) {
 	c.cfg.Table.Delete(unit)
 	c.loop.Forget(unit)
 	c.status.forget(key)
-	if c.cfg.Recorder != nil {
-		c.cfg.Recorder.Forget(unit)
-	}
 	c.mu.Lock()
 	delete(c.units, key)
 	delete(c.last, key)
