@@ -24,30 +24,31 @@ RACE := ./internal/decision/... ./internal/loop/... ./internal/ledger/... ./inte
 help:
 	@sed -n 's/^# \{0,3\}//p' Makefile | sed -n '1,9p'
 
-# Built and then replaced by the program itself, so that a signal reaches it.
+# Build a program by its folder, then run it with arguments: as make's own child,
+# so that a signal reaches it.
 define run
-	@mkdir -p $(CACHE)/bin && echo "building $(1)" && $(GO) build -o $(CACHE)/bin/$(1) $(2)
-	@exec $(CACHE)/bin/$(1) $(ARGS)
+	@mkdir -p $(CACHE)/bin && echo "building $(1)" && $(GO) build -o $(CACHE)/bin/$(notdir $(1)) ./$(1)
+	@exec $(CACHE)/bin/$(notdir $(1)) $(2)
 endef
 
 .PHONY: demo
 demo:
-	$(call run,demo,./test/demo)
+	$(call run,test/demo,$(ARGS))
 
 .PHONY: lab
 lab:
-	$(call run,lab,./test/lab)
+	$(call run,test/lab,$(ARGS))
 
 .PHONY: bench
 bench:
-	$(call run,bench,./bench)
+	$(call run,bench,$(ARGS))
 
-.PHONY: lab-binaries
-lab-binaries:
-	@$(GO) run ./test/lab --build-only
+.PHONY: lab-programs
+lab-programs:
+	$(call run,hack/labprograms)
 
 .PHONY: test
-test: lab-binaries test-race
+test: lab-programs test-race
 	$(GO) test -timeout 20m ./...
 
 .PHONY: test-race

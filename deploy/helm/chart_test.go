@@ -235,7 +235,7 @@ func TestValues(t *testing.T) {
 
 func TestRefusedValues(t *testing.T) {
 	cases := map[string]struct{ set, want string }{
-		"a misspelled key":      {set: "hpaControler.mode=Auto", want: "hpaControler"},
+		"a misspelled key":    {set: "hpaControler.mode=Auto", want: "hpaControler"},
 		"an unknown mode":     {set: "hpaController.mode=On", want: "/hpaController/mode"},
 		"a port out of range": {set: "metricsAdapter.port=70000", want: "/metricsAdapter/port"},
 		"a bare argument":     {set: "hpaController.extraArgs={version}", want: "/hpaController/extraArgs/0"},
