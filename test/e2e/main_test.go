@@ -1,0 +1,124 @@
+// Package e2e holds the end-to-end tests: the chart's binaries on the lab's real
+// control plane, under exactly the chart's RBAC, with a real broker. What one
+// package can test alone is tested there.
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	externalv1beta1 "k8s.io/metrics/pkg/apis/external_metrics/v1beta1"
+
+	"github.com/quartet-autoscaling/quartet/test/lab/lab"
+	"github.com/quartet-autoscaling/quartet/test/tool"
+)
+
+// suite is the lab that the tests share. Each test has a namespace and a broker
+// of its own. TestMain starts it and replays, at the end, what was recorded.
+var suite struct {
+	lab     *lab.Lab
+	release *lab.Release
+	ledgers string
+}
+
+const startLimit = 15 * time.Minute
+
+func TestMain(m *testing.M) {
+	if err := start(); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	if err := replay(); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		code = 1
+	}
+	if err := finish(code != 0); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func start() error {
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	l, err := lab.Start(ctx, lab.Options{Name: "e2e", Nodes: 3, MetricsServer: true, Progress: os.Stderr})
+	if err != nil {
+		return err
+	}
+	suite.lab, suite.ledgers = l, filepath.Join(l.Dir(), "ledgers")
+	suite.release, err = l.InstallChart(ctx, lab.ChartOptions{Values: chartValues(suite.ledgers)})
+	if err == nil {
+		err = suite.release.WaitReady(ctx)
+	}
+	if err != nil {
+		return errors.Join(err, finish(true))
+	}
+	return nil
+}
+
+// replay runs every decision that the tests made the binaries record through the
+// same rules again: not one field may differ.
+func replay() error {
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	if err := suite.release.Uninstall(ctx); err != nil {
+		return fmt.Errorf("stop the binaries: %w", err)
+	}
+	replayed, err := tool.Replay(ctx, suite.ledgers)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("replayed %v decisions, %d differences\n", replayed.Decisions, len(replayed.Differences))
+	for _, component := range []string{"metrics-adapter", "hpa-controller"} {
+		if replayed.Decisions[component] == 0 {
+			return fmt.Errorf("%s recorded no decision", component)
+		}
+	}
+	if len(replayed.Differences) > 0 {
+		return fmt.Errorf("%d fields differ, the first: %s", len(replayed.Differences), replayed.Differences[0])
+	}
+	return nil
+}
+
+// chartValues are the chart's defaults, a look each second, and ledgers.
+func chartValues(ledgers string) map[string]any {
+	return map[string]any{
+		"metricsAdapter": map[string]any{"extraArgs": []any{"--ledger-dir=" + ledgers}},
+		"hpaController": map[string]any{"extraArgs": []any{
+			"--ledger-dir=" + ledgers,
+			"--horizontal-pod-autoscaler-sync-period=1s",
+			// The tests' pods are young: their usage counts from the start.
+			"--horizontal-pod-autoscaler-cpu-initialization-period=1s",
+			"--horizontal-pod-autoscaler-initial-readiness-delay=1s",
+		}},
+	}
+}
+
+func finish(failed bool) error {
+	if failed {
+		suite.lab.KeepLogs()
+		fmt.Fprintln(os.Stderr, "e2e: the lab's logs are kept in", suite.lab.Dir())
+	}
+	return suite.lab.Stop()
+}
+
+// decodeExternal reads the one value of an external metric as the API serves it.
+func decodeExternal(raw string) (resource.Quantity, time.Time, error) {
+	var list externalv1beta1.ExternalMetricValueList
+	if err := json.Unmarshal([]byte(raw), &list); err != nil {
+		return resource.Quantity{}, time.Time{}, fmt.Errorf("decode the metric: %w", err)
+	}
+	if len(list.Items) != 1 {
+		return resource.Quantity{}, time.Time{}, fmt.Errorf("%d values, want 1", len(list.Items))
+	}
+	return list.Items[0].Value, list.Items[0].Timestamp.Time, nil
+}
