@@ -13,6 +13,8 @@ GO ?= go
 ARGS ?=
 # Where the programs below are built; the lab keeps its own there too.
 CACHE := $(or $(QUARTET_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/quartet)
+# A folder for each checkout, so that two never run one another's programs.
+BIN := $(CACHE)/checkouts/$(shell printf %s '$(CURDIR)' | cksum | cut -d ' ' -f 1)
 export GOLANGCI_LINT_CACHE ?= $(CACHE)/golangci-lint
 
 # Packages without a cluster, whose tests also run under the race detector where
@@ -22,13 +24,13 @@ RACE := ./internal/decision/... ./internal/loop/... ./internal/ledger/... ./inte
 
 .PHONY: help
 help:
-	@sed -n 's/^# \{0,3\}//p' Makefile | sed -n '1,9p'
+	@sed -n 's/^# \{0,3\}//p' Makefile | sed -n '1,8p'
 
 # Build a program by its folder, then run it with arguments: as make's own child,
 # so that a signal reaches it.
 define run
-	@mkdir -p $(CACHE)/bin && echo "building $(1)" && $(GO) build -o $(CACHE)/bin/$(notdir $(1)) ./$(1)
-	@exec $(CACHE)/bin/$(notdir $(1)) $(2)
+	@mkdir -p $(BIN) && echo "building $(1)" && $(GO) build -o $(BIN)/$(notdir $(1)) ./$(1)
+	@exec $(BIN)/$(notdir $(1)) $(2)
 endef
 
 .PHONY: demo
