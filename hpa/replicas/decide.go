@@ -129,6 +129,10 @@ func (t *turn) conclude() {
 	default:
 		t.d.Reason = ReasonScaleDown
 	}
+	if t.d.Cause == "" {
+		// No metric asked for it: what the rules did is the cause.
+		t.d.Cause = t.why
+	}
 	t.d.Message = fmt.Sprintf("New size: %d; reason: %s", t.d.To, t.d.Cause)
 	t.d.OnSuccess.Scaled = t.change()
 	if t.s.Gates.ScaleToZero {
