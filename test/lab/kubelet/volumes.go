@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -153,17 +154,12 @@ func replaceFiles(dir string, files map[string][]byte) error {
 	return os.RemoveAll(filepath.Join(dir, old))
 }
 
-// linkFiles makes the links of files that are new, and removes those of files that went.
+// linkFiles makes the links of files, or of the folders that they are in, that are new, and removes those of what
+// went.
 func linkFiles(dir string, files map[string][]byte) error {
 	for name := range files {
-		link := filepath.Join(dir, name)
-		up, err := filepath.Rel(filepath.Dir(link), dir)
-		if err == nil {
-			err = os.MkdirAll(filepath.Dir(link), 0o755)
-		}
-		if err == nil {
-			err = os.Symlink(filepath.Join(up, dataLink, name), link)
-		}
+		first, _, _ := strings.Cut(filepath.ToSlash(name), "/")
+		err := os.Symlink(filepath.Join(dataLink, first), filepath.Join(dir, first))
 		if err != nil && !errors.Is(err, os.ErrExist) {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/go-logr/logr/funcr"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -87,7 +88,8 @@ func (l *Lab) connect() error {
 		return err
 	}
 	l.config = config
-	if l.client, err = ctrlclient.New(config, ctrlclient.Options{Scheme: scheme}); err != nil {
+	log := funcr.New(func(_, line string) { l.say("%s", line) }, funcr.Options{})
+	if l.client, err = ctrlclient.New(config, ctrlclient.Options{Scheme: scheme, Log: log}); err != nil {
 		return fmt.Errorf("making the lab's client: %w", err)
 	}
 	return nil

@@ -88,12 +88,13 @@ type Lab struct {
 	stopOnce   sync.Once
 	stopErr    error
 
-	mu       sync.Mutex
-	failure  error
-	failed   chan struct{}
-	stopping bool
-	accounts map[string]string // token files by namespace/name
-	usage    *usageModel
+	mu        sync.Mutex
+	failure   error
+	failed    chan struct{}
+	stopping  bool
+	processes map[string]*supervisor.Process // the control plane's, by name
+	accounts  map[string]string              // token files by namespace_name
+	usage     *usageModel
 }
 
 // ErrStopped is the cause for whatever still waited in a lab when it was stopped.
@@ -133,7 +134,13 @@ const supervisePackage = "./test/lab/supervisor/supervise"
 
 // start makes one attempt. It returns a stopped lab with an error.
 func start(ctx context.Context, o Options, programs toolchain.Programs, supervise string) (*Lab, error) {
-	l := &Lab{options: o, programs: programs, failed: make(chan struct{}), accounts: map[string]string{}}
+	l := &Lab{
+		options:   o,
+		programs:  programs,
+		failed:    make(chan struct{}),
+		processes: map[string]*supervisor.Process{},
+		accounts:  map[string]string{},
+	}
 	l.background, l.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	err := l.open(supervise)
 	if err == nil {

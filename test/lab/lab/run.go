@@ -30,6 +30,9 @@ func (l *Lab) run(c component) error {
 	if err != nil {
 		return err
 	}
+	l.mu.Lock()
+	l.processes[c.name] = process
+	l.mu.Unlock()
 	l.goBackground(func() {
 		select {
 		case <-process.Done():

@@ -103,9 +103,12 @@ func (l *Lab) writeToken(ctx context.Context, namespace, name, path string) erro
 	if err := l.client.SubResource("token").Create(ctx, account, request); err != nil {
 		return fmt.Errorf("asking for a token of %s/%s: %w", namespace, name, err)
 	}
-	unfinished := path + ".new"
-	err := os.WriteFile(unfinished, []byte(request.Status.Token), 0o600)
-	if err := errors.Join(err, os.Rename(unfinished, path)); err != nil {
+	unfinished, err := os.CreateTemp(filepath.Dir(path), "*.new")
+	if err == nil {
+		_, err = unfinished.WriteString(request.Status.Token)
+		err = errors.Join(err, unfinished.Close(), os.Rename(unfinished.Name(), path))
+	}
+	if err != nil {
 		return fmt.Errorf("writing the token of %s/%s: %w", namespace, name, err)
 	}
 	return nil
