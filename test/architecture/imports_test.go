@@ -88,6 +88,8 @@ func TestRulesBite(t *testing.T) {
 		{"hpa/replicas", module + "/internal/kube", false},
 		{"hpa/replicas", module + "/hpa/controller", false},
 		{"cluster-scaler/scheduling", "k8s.io/kubernetes/pkg/scheduler/framework", true},
+		{"cluster-scaler/scheduling", "k8s.io/client-go/rest", false},
+		{"cluster-scaler/scheduling", "os", false},
 		{"cluster-scaler/scaleup", "k8s.io/kubernetes/pkg/scheduler/framework", false},
 		{"hpa/controller", "k8s.io/client-go/tools/cache", true},
 		{"hpa/controller", module + "/internal/kube", true},
