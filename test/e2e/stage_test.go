@@ -124,17 +124,8 @@ func (s *stage) hpa(metrics ...autoscalingv2.MetricSpec) *autoscalingv2.Horizont
 // fill publishes n messages at once.
 func (s *stage) fill(n int) {
 	s.t.Helper()
-	before := s.tally.Counts().Produced
-	ctx, cancel := context.WithCancel(s.t.Context())
-	defer cancel()
-	p := &queue.Producer{Broker: s.broker, Tally: s.tally, Rate: func(time.Duration) float64 {
-		if s.tally.Counts().Produced-before >= n {
-			cancel()
-			return 0
-		}
-		return 1000
-	}}
-	if err := p.Run(ctx); err != nil {
+	p := &queue.Producer{Broker: s.broker, Tally: s.tally}
+	if err := p.Fill(s.t.Context(), n); err != nil {
 		s.t.Fatalf("fill the queue: %v", err)
 	}
 }

@@ -33,15 +33,11 @@ const (
 // before it counts; a message that could not be confirmed is sent again under
 // the same identity, which the broker deduplicates, so none counts twice.
 func (p *Producer) Run(ctx context.Context) error {
-	conn, err := p.Broker.Connect("producer")
+	js, closeConn, err := p.connect()
 	if err != nil {
-		return fmt.Errorf("connect the producer: %w", err)
+		return err
 	}
-	defer conn.Close()
-	js, err := jetstream.New(conn)
-	if err != nil {
-		return fmt.Errorf("open JetStream: %w", err)
-	}
+	defer closeConn()
 	start, due := time.Now(), 0.0
 	last := start
 	t := time.NewTicker(tick)
@@ -61,6 +57,32 @@ func (p *Producer) Run(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// Fill publishes n messages at once.
+func (p *Producer) Fill(ctx context.Context, n int) error {
+	js, closeConn, err := p.connect()
+	if err != nil {
+		return err
+	}
+	defer closeConn()
+	for range n {
+		p.publish(ctx, js)
+	}
+	return ctx.Err()
+}
+
+func (p *Producer) connect() (jetstream.JetStream, func(), error) {
+	conn, err := p.Broker.Connect("producer")
+	if err != nil {
+		return nil, nil, fmt.Errorf("connect the producer: %w", err)
+	}
+	js, err := jetstream.New(conn)
+	if err != nil {
+		conn.Close()
+		return nil, nil, fmt.Errorf("open JetStream: %w", err)
+	}
+	return js, conn.Close, nil
 }
 
 // CurrentRate is the rate aimed at now, in whole messages per second.
