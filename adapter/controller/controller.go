@@ -183,7 +183,7 @@ func (c *Controller) work(ctx context.Context) {
 func (c *Controller) turn(ctx context.Context, key types.NamespacedName) {
 	unit, found, err := c.sources.unit(ctx, key)
 	if err != nil {
-		c.cfg.Log.Error("Could not read a MetricSource from the cache", "metricsource", key, "error", err)
+		c.cfg.Log.Error("Could not read a MetricSource from the cache", "metricsource", key.String(), "error", err)
 		c.queue.AddAfter(key, time.Second)
 		return
 	}
@@ -212,7 +212,7 @@ func (c *Controller) decide(ctx context.Context, key types.NamespacedName, unit 
 		// Its namesake, if there is one, has an event of its own on the way.
 		return
 	case err != nil:
-		c.cfg.Log.Error("Could not observe a MetricSource", "metricsource", key, "error", err)
+		c.cfg.Log.Error("Could not observe a MetricSource", "metricsource", key.String(), "error", err)
 		c.queue.AddAfter(key, time.Second)
 		return
 	}
@@ -234,7 +234,7 @@ func (c *Controller) forget(key types.NamespacedName, unit decision.Unit) {
 	delete(c.units, key)
 	delete(c.last, key)
 	c.mu.Unlock()
-	c.cfg.Log.Info("Stopped serving a MetricSource", "metricsource", key)
+	c.cfg.Log.Info("Stopped serving a MetricSource", "metricsource", key.String())
 }
 
 // Publish shows a decision: in the log where the reason changed, and in status
@@ -246,7 +246,7 @@ func (c *Controller) Publish(_ context.Context, d query.Decision, _ decision.Out
 	c.last[key] = d
 	c.mu.Unlock()
 	if !had || before.Reason != d.Reason {
-		c.cfg.Log.Info("MetricSource changed", "metricsource", key, "reason", d.Reason, "message", d.Message)
+		c.cfg.Log.Info("MetricSource changed", "metricsource", key.String(), "reason", d.Reason, "message", d.Message)
 	}
 	c.status.want(key, d)
 }

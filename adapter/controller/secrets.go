@@ -88,6 +88,10 @@ func (s *secretCache) get(ctx context.Context, name types.NamespacedName) (map[s
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil, source.Errorf("SecretNotFound", "Secret %s does not exist", name.Name)
+	case apierrors.IsForbidden(err):
+		return nil, source.Errorf("SecretForbidden",
+			"metrics-adapter is not allowed to read Secret %s: give its service account the verb get on secrets in namespace %s (in the chart's values: metricsAdapter.secretNamespaces)",
+			name.Name, name.Namespace)
 	case err != nil:
 		return nil, source.Errorf("SecretNotReadable", "Secret %s cannot be read: %v", name.Name, err)
 	}

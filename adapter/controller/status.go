@@ -132,7 +132,7 @@ func (w *statusWriter) write(ctx context.Context, key types.NamespacedName) {
 	}
 	if err := w.patch(ctx, object, next); err != nil {
 		if !apierrors.IsNotFound(err) && ctx.Err() == nil {
-			w.cfg.Log.Error("Could not write a MetricSource's status", "metricsource", key, "error", err)
+			w.cfg.Log.Error("Could not write a MetricSource's status", "metricsource", key.String(), "error", err)
 			w.queue.AddAfter(key, statusRetry)
 		}
 		return

@@ -191,6 +191,9 @@ func (c *sharedConn) classifyDial(err error) error {
 		return source.Errorf(source.ReasonTLS, "the connection to %s could not be secured: %s", servers, c.link.access.scrub(err.Error()))
 	case isTimeout(err):
 		return source.Errorf(source.ReasonTimeout, "%s did not answer in time", servers)
+	case errors.Is(err, nats.ErrNoServers):
+		// The client says this, and nothing more, where connections were refused.
+		return source.Errorf(source.ReasonUnreachable, "no connection is accepted at %s", servers)
 	}
 	return source.Errorf(source.ReasonUnreachable, "cannot connect to %s: %s", servers, c.link.access.scrub(err.Error()))
 }
