@@ -66,7 +66,12 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, p.close()) }()
+	defer func() {
+		err = errors.Join(err, p.close())
+		if s.keepLogs {
+			_, _ = fmt.Fprintln(out, "logs and ledgers are kept in", p.lab.Dir())
+		}
+	}()
 
 	show := showLines
 	if !s.headless {
