@@ -1,0 +1,284 @@
+package eviction
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	vpav1 "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/apis/autoscaling.k8s.io/v1"
+
+	"github.com/quartet-autoscaling/quartet/internal/decision"
+)
+
+// rule looks at the object and tells whether its pods may be judged at all.
+type rule struct {
+	name  string
+	apply func(*turn) (proceed bool)
+}
+
+// rules are asked in this order, before any pod is looked at.
+func rules() []rule {
+	return []rule{
+		// Two writers never: beside another updater this one does nothing.
+		{"guard/writer", guardWriter},
+		// Of two objects on one target the older one scales.
+		{"guard/older", guardOlder},
+		// The owner says whether pods may be evicted.
+		{"mode/update", updateMode},
+		// A pod that comes back unpatched would be evicted again and again.
+		{"guard/admission", guardAdmission},
+		// Without a recommendation there is nothing to update to.
+		{"recommendation", recommended},
+	}
+}
+
+// podRule tells whether a pod that may need an update can have it.
+type podRule struct {
+	name  string
+	apply func(*turn, *judged) (proceed bool)
+}
+
+// podRules are asked for every pod in this order. Pods that pass them all are
+// then taken by need, as many as their controllers can spare.
+func podRules() []podRule {
+	return []podRule{
+		// Outside its bounds, killed for lack of memory soon after its start, or old
+		// and different enough: one of these brings an update about.
+		{"pod/need", need},
+		// The owner may ask for changes in one direction only.
+		{"pod/requirements", requirements},
+		// A pod that no controller makes anew would be lost.
+		{"pod/controller", controlled},
+		// Too few pods of a controller are not touched.
+		{"pod/min-replicas", minReplicas},
+	}
+}
+
+// turn is one decision in the making.
+type turn struct {
+	s      *Snapshot
+	state  State
+	d      Decision
+	groups map[string]*group
+	// rule is the name of the rule that is asked.
+	rule string
+	// evictions counts those that are wanted so far.
+	evictions int
+}
+
+// Decide says which pods of one object to evict. It is pure: the same snapshot
+// and state give the same decision, byte for byte.
+func Decide(s Snapshot, state State) Decision {
+	t := &turn{s: &s, state: state}
+	t.d.Component = Component
+	t.d.Unit = decision.Unit{Kind: Kind, Namespace: s.VPA.Namespace, Name: s.VPA.Name, UID: s.VPA.UID}
+	t.d.At = s.Now
+	t.d.Target = s.VPA.Target
+	for _, r := range rules() {
+		t.rule = r.name
+		if !r.apply(t) {
+			return t.d
+		}
+	}
+	t.judgeAll()
+	return t.d
+}
+
+// judgeAll asks the rules of pods and takes of those that need an update as many
+// as their groups allow, the most in need first.
+func (t *turn) judgeAll() {
+	t.groups = groupsOf(t.s)
+	wanting := make([]*judged, 0, len(t.s.Pods))
+	wanted := map[string]time.Time{}
+	blocked := 0
+	for _, name := range slices.Sorted(maps.Keys(t.s.Pods)) {
+		pod := t.s.Pods[name]
+		p := &judged{name: name, pod: pod, group: t.groups[pod.Group]}
+		if !t.judge(p) {
+			if p.wanted {
+				blocked++
+				wanted[p.key()] = t.since(p)
+			}
+			continue
+		}
+		wanted[p.key()] = t.since(p)
+		wanting = append(wanting, p)
+	}
+	slices.SortFunc(wanting, byNeed)
+	for _, p := range wanting {
+		if !t.take(p) {
+			blocked++
+		}
+	}
+	t.d.Observed = Delta{Judged: true}
+	if len(wanted) > 0 {
+		t.d.Observed.Wanted = wanted
+	}
+	t.conclude(blocked)
+}
+
+func (t *turn) judge(p *judged) bool {
+	for _, r := range podRules() {
+		t.rule = r.name
+		if !r.apply(t, p) {
+			return false
+		}
+	}
+	return true
+}
+
+// since is when the pod was first found to need an update.
+func (t *turn) since(p *judged) time.Time {
+	if at, known := t.state.Wanted[p.key()]; known {
+		return at
+	}
+	return t.s.Now
+}
+
+// take makes the pod a candidate, and an eviction of now where its group's
+// budget is not used up.
+func (t *turn) take(p *judged) bool {
+	c := Candidate{Pod: p.name, UID: p.pod.UID, Group: p.pod.Group, Pending: p.pod.Pending, Reason: p.reason, Message: p.why}
+	t.rule = "pod/tolerance"
+	if !p.pod.Pending && p.group.budget == 0 {
+		t.step(0, "GroupNotWhole", fmt.Sprintf("%s: %s; not evicted: %s", p.name, p.why, p.group.describe(t.s.Config.Tolerance)))
+		return false
+	}
+	t.d.Candidates = append(t.d.Candidates, c)
+	if !p.pod.Pending {
+		if t.d.Budgets == nil {
+			t.d.Budgets = map[string]int{}
+		}
+		t.d.Budgets[p.pod.Group] = p.group.budget
+		if p.group.taken == p.group.budget {
+			t.step(0, "ToleranceReached", fmt.Sprintf("%s: %s; waits: %s, and %d are evicted before it",
+				p.name, p.why, p.group.describe(t.s.Config.Tolerance), p.group.taken))
+			return false
+		}
+		p.group.taken++
+	}
+	t.rule = "pod/evict"
+	t.step(1, p.reason, fmt.Sprintf("%s: %s; wanted since %s", p.name, p.why, clockTime(t.since(p))))
+	return true
+}
+
+// conclude sums the steps up.
+func (t *turn) conclude(blocked int) {
+	t.d.To = t.evictions
+	switch {
+	case t.evictions > 0:
+		t.d.Reason = ReasonEvict
+		t.d.Message = fmt.Sprintf("evict %s: %s", count(t.evictions, "pod"), strings.Join(t.evicted(), ", "))
+	case blocked > 0:
+		t.d.Reason = ReasonBlocked
+		t.d.Message = fmt.Sprintf("%s would be updated and cannot be now", count(blocked, "pod"))
+	case len(t.s.Pods) == 0:
+		t.d.Reason, t.d.Message = ReasonNoPods, "the target has no pods"
+	default:
+		t.d.Reason, t.d.Message = ReasonUpToDate, fmt.Sprintf("no update is needed for %s", count(len(t.s.Pods), "pod"))
+	}
+	t.d.Act = t.s.Mode == ModeAuto && t.evictions > 0
+	if t.s.Mode == ModeRecommend && t.evictions > 0 {
+		t.rule = "mode/recommend"
+		t.step(0, "Withheld", "mode Recommend: the evictions are shown and not made")
+	}
+}
+
+// evicted names the pods to evict, in order.
+func (t *turn) evicted() []string {
+	left := maps.Clone(t.d.Budgets)
+	var names []string
+	for _, c := range t.d.Candidates {
+		if !c.Pending {
+			if left[c.Group] == 0 {
+				continue
+			}
+			left[c.Group]--
+		}
+		names = append(names, c.Pod)
+	}
+	return names
+}
+
+// step notes what the current rule did to the number of evictions.
+func (t *turn) step(more int, reason, message string) {
+	in := strconv.Itoa(t.evictions)
+	t.evictions += more
+	t.d.Steps = append(t.d.Steps, decision.Step{
+		Rule: t.rule, In: in, Out: strconv.Itoa(t.evictions), Reason: reason, Message: message,
+	})
+}
+
+// stop ends the decision before any pod is looked at.
+func (t *turn) stop(reason, message string) bool {
+	t.d.Reason, t.d.Message = reason, message
+	t.step(0, reason, message)
+	return false
+}
+
+func (t *turn) fault(source, reason, message string) {
+	t.d.Faults = append(t.d.Faults, decision.Fault{Source: source, Reason: reason, Message: message})
+}
+
+func guardWriter(t *turn) bool {
+	if t.s.Rival == "" {
+		return true
+	}
+	return t.stop(ReasonOtherWriter, t.s.Rival+" acts in this cluster: nothing is evicted beside it")
+}
+
+func guardOlder(t *turn) bool {
+	if t.s.VPA.Older == "" {
+		return true
+	}
+	return t.stop(ReasonOlder, fmt.Sprintf("%s scales %s and is older", t.s.VPA.Older, t.s.VPA.Target))
+}
+
+func updateMode(t *turn) bool {
+	switch mode := t.s.VPA.UpdateMode; mode {
+	case vpav1.UpdateModeRecreate, "Auto":
+		return true
+	case vpav1.UpdateModeInPlaceOrRecreate:
+		t.step(0, "ServedAsRecreate", "updateMode InPlaceOrRecreate: this version does not resize in place, it evicts as Recreate does")
+		return true
+	case vpav1.UpdateModeInPlace:
+		return t.stop(ReasonUpdateMode, "updateMode InPlace: this version does not resize in place, and the mode never evicts")
+	default:
+		return t.stop(ReasonUpdateMode, fmt.Sprintf("updateMode %s: pods that run are left alone", mode))
+	}
+}
+
+func guardAdmission(t *turn) bool {
+	if !t.s.Config.NeedsAdmission {
+		return true
+	}
+	a := t.s.Admission
+	if a.Error != "" {
+		t.fault("lease "+a.Lease, "LeaseUnread", a.Error)
+		return t.stop(ReasonAdmissionAway, fmt.Sprintf("whether vpa-admission works is not known: lease %s: %s", a.Lease, a.Error))
+	}
+	if age := t.s.Now.Sub(a.Renewed); age >= t.s.Config.LeaseTimeout {
+		return t.stop(ReasonAdmissionAway, fmt.Sprintf("vpa-admission has not renewed lease %s since %s, more than %s ago: pods would come back unpatched",
+			a.Lease, clockTime(a.Renewed), t.s.Config.LeaseTimeout))
+	}
+	return true
+}
+
+func recommended(t *turn) bool {
+	if len(t.s.VPA.Recommendations) > 0 {
+		return true
+	}
+	return t.stop(ReasonNoRecommendation, "there is no recommendation yet")
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return strconv.Itoa(n) + " " + what + "s"
+}
+
+func clockTime(at time.Time) string { return at.Format("15:04:05Z") }
