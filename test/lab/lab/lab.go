@@ -112,13 +112,13 @@ func Start(ctx context.Context, o Options) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	own, err := toolchain.Commands(ctx, o.Progress, supervisePackage)
+	supervise, err := toolchain.Supervise(ctx, o.Progress)
 	if err != nil {
 		return nil, err
 	}
 	built := time.Since(begin)
 	for attempt := 1; ; attempt++ {
-		l, err := start(ctx, o, programs, own[filepath.Base(supervisePackage)])
+		l, err := start(ctx, o, programs, supervise)
 		if err == nil {
 			l.timings.Programs = built
 			return l, nil
@@ -129,8 +129,6 @@ func Start(ctx context.Context, o Options) (*Lab, error) {
 		l.say("a port was taken meanwhile, starting again")
 	}
 }
-
-const supervisePackage = "./test/lab/supervisor/supervise"
 
 // start makes one attempt. It returns a stopped lab with an error.
 func start(ctx context.Context, o Options, programs toolchain.Programs, supervise string) (*Lab, error) {

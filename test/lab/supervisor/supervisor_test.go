@@ -21,7 +21,7 @@ const limit = 20 * time.Second
 func build(t *testing.T) (supervise, daemonize string) {
 	t.Helper()
 	programs, err := toolchain.Commands(t.Context(), nil,
-		"./test/lab/supervisor/supervise", "./test/lab/supervisor/testdata/daemonize")
+		toolchain.SupervisePackage, "./test/lab/supervisor/testdata/daemonize")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -19,6 +20,15 @@ const slowBuild = 5 * time.Second
 
 // crcTable tells two builds of one program apart; nobody forges them.
 var crcTable = crc64.MakeTable(crc64.ECMA)
+
+// SupervisePackage is the command that package supervisor is the client of.
+const SupervisePackage = "./test/lab/supervisor/supervise"
+
+// Supervise returns the program of SupervisePackage.
+func Supervise(ctx context.Context, out io.Writer) (string, error) {
+	programs, err := Commands(ctx, out, SupervisePackage)
+	return programs[path.Base(SupervisePackage)], err
+}
 
 // Commands builds main packages of this checkout, given as "./cmd/hpa-controller", and returns the path of each
 // program by its name, the last element of the package. `go build` is asked every time, which is quick when nothing
@@ -51,7 +61,13 @@ func Commands(ctx context.Context, out io.Writer, packages ...string) (map[strin
 		}
 	}
 	defer func() { _ = os.RemoveAll(temp) }()
-	return buildInto(ctx, out, commandBuild{root: root, temp: temp, stage: stage, bin: bin, packages: packages})
+	b := commandBuild{root: root, temp: temp, stage: stage, bin: bin, packages: []string{SupervisePackage}}
+	programs, err := buildInto(ctx, out, b)
+	if err != nil || slices.Equal(packages, b.packages) {
+		return programs, err
+	}
+	b.supervise, b.packages = programs[path.Base(SupervisePackage)], packages
+	return buildInto(ctx, out, b)
 }
 
 // checkoutDir is the cache folder of one checkout: two checkouts on a machine do not overwrite each other.
@@ -72,6 +88,7 @@ func checkoutDir(root string) (string, error) {
 // still current, and bin holds copies that are replaced by a rename and so never change under a running program.
 type commandBuild struct {
 	root, temp, stage, bin string
+	supervise              string // the supervisor's program, unless it is that one which is built
 	packages               []string
 }
 
@@ -83,7 +100,7 @@ func buildInto(ctx context.Context, out io.Writer, b commandBuild) (map[string]s
 	}
 	what := strings.Join(names, ", ")
 	args := append([]string{"build", "-buildvcs=false", "-o", b.stage + string(filepath.Separator)}, b.packages...)
-	build := goCommand{Dir: b.root, TempDir: b.temp, Args: args}
+	build := goCommand{Dir: b.root, TempDir: b.temp, Supervise: b.supervise, Args: args}
 	if err := build.runWithHeartbeat(ctx, out, what); err != nil {
 		return nil, fmt.Errorf("building %s: %w", what, err)
 	}

@@ -33,16 +33,20 @@ func TryLock(path string) (*os.File, error) {
 	return nil, fmt.Errorf("locking %s: %w", path, err)
 }
 
-// lock waits for the exclusive lock of the file at path. waiting is called once if another process holds it.
+// longWait is how long another process may hold a lock before it is worth a line.
+const longWait = 2 * time.Second
+
+// lock waits for the exclusive lock of the file at path. waiting is called once if that takes long.
 func lock(ctx context.Context, path string, waiting func()) (*os.File, error) {
 	ticker := time.NewTicker(lockRetry)
 	defer ticker.Stop()
+	start := time.Now()
 	for told := false; ; {
 		file, err := TryLock(path)
 		if !errors.Is(err, ErrLocked) {
 			return file, err
 		}
-		if !told {
+		if !told && time.Since(start) > longWait {
 			waiting()
 			told = true
 		}

@@ -80,6 +80,9 @@ func Pinned(ctx context.Context, out io.Writer) (Programs, error) {
 	}
 	b := pinnedBuild{module: module, dir: filepath.Join(store, key), out: out}
 	if !b.complete() {
+		if b.supervise, err = Supervise(ctx, out); err != nil {
+			return Programs{}, err
+		}
 		if err := b.buildLocked(ctx); err != nil {
 			return Programs{}, err
 		}
@@ -110,9 +113,10 @@ func contentKey(ctx context.Context, module string) (string, error) {
 
 // pinnedBuild brings one folder of programs into being.
 type pinnedBuild struct {
-	module string // the folder of the module with the pins
-	dir    string // where the complete folder goes
-	out    io.Writer
+	module    string // the folder of the module with the pins
+	dir       string // where the complete folder goes
+	supervise string // the supervisor's program
+	out       io.Writer
 }
 
 func (b pinnedBuild) complete() bool {
@@ -168,9 +172,10 @@ func (b pinnedBuild) buildOne(ctx context.Context, index int, partial, temp stri
 	say(b.out, "building %s (%d of %d)", program.name, index+1, len(pinnedPrograms))
 	unfinished := filepath.Join(temp, program.name)
 	build := goCommand{
-		Dir:     b.module,
-		TempDir: temp,
-		Args:    []string{"build", "-buildvcs=false", "-ldflags", linkFlags, "-o", unfinished, program.pkg},
+		Dir:       b.module,
+		TempDir:   temp,
+		Supervise: b.supervise,
+		Args:      []string{"build", "-buildvcs=false", "-ldflags", linkFlags, "-o", unfinished, program.pkg},
 	}
 	if err := build.runWithHeartbeat(ctx, b.out, program.name); err != nil {
 		return fmt.Errorf("building %s: %w", program.name, err)
