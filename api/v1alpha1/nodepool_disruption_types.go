@@ -111,6 +111,18 @@ type NodePoolStatus struct {
 	// draining nodes.
 	// +optional
 	Draining int32 `json:"draining,omitempty"`
+	// message explains the last decision.
+	// +optional
+	Message string `json:"message,omitempty"`
+	// sequence is the number in the name of the last node that was asked for.
+	// +optional
+	Sequence int64 `json:"sequence,omitempty"`
+	// requested are nodes that were asked for and are not ready yet. They are
+	// written before the provider is asked, so that no crash asks twice.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	Requested []RequestedNode `json:"requested,omitempty"`
 	// backoffUntil is when a provider that failed is asked again.
 	// +optional
 	BackoffUntil *metav1.Time `json:"backoffUntil,omitempty"`
@@ -129,11 +141,22 @@ type NodePoolStatus struct {
 	// +listMapKey=reason
 	// +kubebuilder:validation:MaxItems=32
 	Held []HeldNodes `json:"held,omitempty"`
-	// conditions are Ready, ProviderReachable and TemplateMatches.
+	// conditions are Ready, ProviderReachable, Scaling and Limited.
 	// +listType=map
 	// +listMapKey=type
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// RequestedNode is a node that was asked for under a name chosen beforehand.
+type RequestedNode struct {
+	// name of the node to be.
+	Name string `json:"name"`
+	// zone of the node to be, where the pool has zones.
+	// +optional
+	Zone string `json:"zone,omitempty"`
+	// at is when it was asked for.
+	At metav1.MicroTime `json:"at"`
 }
 
 // HeldNodes is the number of nodes that one reason keeps from removal.
@@ -146,8 +169,10 @@ type HeldNodes struct {
 
 // NodePool is a pool of nodes that grows and shrinks. Its short name is qnp,
 // since another project has a kind of that name; where both are installed, say
-// nodepools.autoscaling.quartet.dev. Not served by any binary of this version;
-// cluster-scaler will serve it.
+// nodepools.autoscaling.quartet.dev. cluster-scaler serves it with the provider
+// kwok. Not served by this version: price, priority, headroom, consolidation,
+// surge, windows of disruption budgets (a budget holds always), unreadyFor,
+// status.bootTime and templateDifferences, and the other providers.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -160,7 +185,9 @@ type HeldNodes struct {
 // +kubebuilder:printcolumn:name="Nodes",type=integer,JSONPath=`.status.nodes`
 // +kubebuilder:printcolumn:name="Ready",type=integer,JSONPath=`.status.ready`
 // +kubebuilder:printcolumn:name="Healthy",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
-// +kubebuilder:printcolumn:name="Draining",type=integer,priority=1,JSONPath=`.status.draining`
+// +kubebuilder:printcolumn:name="Starting",type=integer,JSONPath=`.status.starting`
+// +kubebuilder:printcolumn:name="Draining",type=integer,JSONPath=`.status.draining`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="metadata.name must be 63 characters or shorter, since it becomes a label's value on nodes"
 type NodePool struct {
