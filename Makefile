@@ -61,7 +61,7 @@ test-race:
 
 .PHONY: lint
 lint: check-generate
-	$(GO) tool -modfile=hack/tools/golangci-lint/go.mod golangci-lint run ./...
+	$(GO) tool -modfile=hack/tools/golangci-lint/go.mod golangci-lint run --allow-serial-runners ./...
 
 .PHONY: generate
 generate:
