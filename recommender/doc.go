@@ -1,7 +1,8 @@
-// Package recommender is the room of vpa-recommender: it will learn the usage of
-// containers and write recommendations into VerticalPodAutoscalers and their
-// checkpoints. Its histograms (recommender/histogram) and estimators
-// (recommender/estimator) will be pure, its checkpoints a codec, and its
-// controller the only part that talks to a cluster. It changes no pod: that is
-// the updater's and the admission webhook's. No binary of this version serves it.
+// Package recommender is the room of vpa-recommender: it learns the usage of
+// containers and writes recommendations into VerticalPodAutoscalers and history
+// into their checkpoints. Its histograms (recommender/histogram) and rules
+// (recommender/estimator) are pure, its checkpoints a codec
+// (recommender/checkpoint), and its controller (recommender/controller) the only
+// part that talks to a cluster. It changes no pod: that is the updater's and the
+// admission webhook's. This package itself holds nothing but that.
 package recommender

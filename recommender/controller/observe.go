@@ -1,0 +1,55 @@
+package controller
+
+import (
+	"context"
+	"time"
+
+	"github.com/quartet-autoscaling/quartet/internal/decision"
+	"github.com/quartet-autoscaling/quartet/internal/loop"
+	"github.com/quartet-autoscaling/quartet/recommender/estimator"
+)
+
+// observer gathers a snapshot.
+type observer struct {
+	mode    string
+	config  estimator.Config
+	vpas    *vpaCache
+	pods    *podCache
+	targets *targets
+}
+
+// Observe gathers everything that the decision on one object needs. What fails
+// is data in the snapshot.
+func (o *observer) Observe(ctx context.Context, unit decision.Unit, now time.Time) (estimator.Snapshot, error) {
+	v := visitOf(ctx)
+	v.vpa = o.vpas.get(unit.Namespace, unit.Name)
+	if v.vpa == nil || string(v.vpa.UID) != unit.UID {
+		return estimator.Snapshot{}, loop.ErrGone
+	}
+	s := estimator.Snapshot{Now: now, Mode: o.mode, Config: o.config, VPA: projectVPA(v.vpa)}
+	twin, err := v.pass.twin.get(ctx, "")
+	if err != nil {
+		return estimator.Snapshot{}, err
+	}
+	if s.Writer = twin; s.Writer == nil {
+		s.Writer = projectWriter(v.vpa)
+	}
+	selector, err := o.targets.selector(ctx, unit.Namespace, s.VPA.Target)
+	if err != nil {
+		s.TargetError = err.Error()
+		return s, nil
+	}
+	pods, err := o.pods.matching(unit.Namespace, selector)
+	if err != nil {
+		return estimator.Snapshot{}, err
+	}
+	if len(pods) == 0 {
+		return s, nil
+	}
+	usage, err := v.pass.usage.get(ctx, unit.Namespace)
+	if err != nil {
+		s.UsageError = err.Error()
+	}
+	s.Pods = projectPods(pods, usage)
+	return s, nil
+}

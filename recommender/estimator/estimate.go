@@ -1,0 +1,270 @@
+package estimator
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/quartet-autoscaling/quartet/internal/decision"
+	"github.com/quartet-autoscaling/quartet/recommender/histogram"
+)
+
+// The bounds widen where confidence is small: the upper one is multiplied by
+// (1+1/c), the lower one by (1+0.001/c)^-2.
+const (
+	upperMultiplier, upperExponent = 1.0, 1.0
+	lowerMultiplier, lowerExponent = 0.001, -2.0
+)
+
+// estimate makes the recommendation from the history.
+func estimate(t *turn) {
+	names := t.containers()
+	var to Recommendation
+	for _, name := range names {
+		e := estimation{t: t, container: name, learned: t.after.Learned[name], policy: t.policy(name), containers: len(names)}
+		if r, any := e.recommend(); any {
+			to = append(to, r)
+		}
+	}
+	t.d.To = to
+}
+
+// containers are those that are scaled: known from history or from pods, and
+// not switched off.
+func (t *turn) containers() []string {
+	names := map[string]bool{}
+	for name := range t.after.Learned {
+		names[name] = true
+	}
+	for _, pod := range t.s.Pods {
+		for name := range pod.Containers {
+			names[name] = true
+		}
+	}
+	var on []string
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if t.policy(name).Off {
+			t.rule = "policy/mode"
+			t.step("Off", name+": the policy's mode is Off: no recommendation")
+			continue
+		}
+		on = append(on, name)
+	}
+	return on
+}
+
+// policy is the container's own, else the one of all others, else none.
+func (t *turn) policy(container string) Policy {
+	var others Policy
+	for _, p := range t.s.VPA.Policies {
+		switch p.Container {
+		case container:
+			return p
+		case "*":
+			others = p
+		}
+	}
+	return others
+}
+
+// estimation is one container's.
+type estimation struct {
+	t          *turn
+	container  string
+	learned    Learned
+	policy     Policy
+	containers int
+}
+
+// recommend estimates the resources that are controlled; false where none could
+// be.
+func (e *estimation) recommend() (ContainerRecommendation, bool) {
+	out := ContainerRecommendation{Container: e.container}
+	controlled, given := 0, 0
+	for _, name := range resources {
+		if e.policy.Limited && !slices.Contains(e.policy.Controlled, name) {
+			continue
+		}
+		controlled++
+		if e.resource(name, &out) {
+			given++
+		}
+	}
+	if given > 0 && e.confidence(e.t.s.Config.CPU.Confidence) < 1 {
+		e.t.young = append(e.t.young, e.container)
+	}
+	return out, given > 0 || controlled == 0
+}
+
+// series is what one resource is estimated from.
+type series struct {
+	name      string
+	config    Estimates
+	scheme    *histogram.Scheme
+	histogram histogram.Histogram
+	// unit is how many amounts one of the histogram's values is.
+	unit float64
+	// floor is the least amount.
+	floor int64
+}
+
+func (e *estimation) series(name string) series {
+	c := e.t.s.Config
+	share := 1 / float64(e.containers)
+	if name == CPU {
+		return series{name: name, config: c.CPU, scheme: CPUScheme(c.CPU.HalfLife), histogram: e.learned.CPU,
+			unit: 1000, floor: scaled(amount(c.MinCPUMillicores*0.001*1000), share)}
+	}
+	return series{name: name, config: c.Memory, scheme: MemoryScheme(c.Memory.HalfLife), histogram: e.learned.Memory,
+		unit: 1, floor: scaled(amount(c.MinMemoryMb*1024*1024), share)}
+}
+
+// resource estimates one resource. One without any sample keeps what the status
+// says: an unknown usage is no small usage.
+func (e *estimation) resource(name string, out *ContainerRecommendation) bool {
+	s := e.series(name)
+	if s.scheme.Empty(s.histogram) {
+		return e.hold(name, out)
+	}
+	target := e.percentile(s, s.config.Target)
+	e.step("target/percentile", name, "", target, "Percentile",
+		fmt.Sprintf("the p%s of %s", percent(s.config.Target), what(name)))
+	target = e.margin(s, target)
+	target = e.floor(s, target)
+	uncapped := round(target, s.config.Round)
+	if uncapped != target {
+		e.step("target/round", name, amountText(name, target), uncapped, "Rounded", "rounded up to a multiple of "+amountText(name, s.config.Round))
+	}
+	capped := e.cap(name, uncapped)
+	switch {
+	case capped > uncapped:
+		e.step("target/policy", name, amountText(name, uncapped), capped, "CappedToMin", "raised to the policy's minAllowed")
+	case capped < uncapped:
+		e.step("target/policy", name, amountText(name, uncapped), capped, "CappedToMax", "held at the most that is allowed")
+	}
+	lower := e.bound(s, "bound/lower", s.config.Lower, lowerMultiplier, lowerExponent)
+	upper := e.bound(s, "bound/upper", s.config.Upper, upperMultiplier, upperExponent)
+	out.Target.set(name, capped)
+	out.Uncapped.set(name, uncapped)
+	out.Lower.set(name, lower)
+	out.Upper.set(name, upper)
+	return true
+}
+
+func (e *estimation) hold(name string, out *ContainerRecommendation) bool {
+	before, _ := e.t.s.VPA.Recommended.of(e.container)
+	kept := before.Target.Of(name)
+	e.t.rule = "history/none"
+	if kept == nil {
+		e.t.step(ReasonNoSamples, e.container+" "+name+": no sample yet, so no recommendation")
+		return false
+	}
+	e.step("history/none", name, amountText(name, *kept), *kept, ReasonNoSamples, "no sample at hand, so the recommendation stays")
+	for _, a := range []struct{ from, to *Amounts }{
+		{&before.Target, &out.Target}, {&before.Lower, &out.Lower}, {&before.Upper, &out.Upper}, {&before.Uncapped, &out.Uncapped},
+	} {
+		if v := a.from.Of(name); v != nil {
+			a.to.set(name, *v)
+		}
+	}
+	return true
+}
+
+func (e *estimation) percentile(s series, p float64) int64 {
+	return amount(s.scheme.Percentile(s.histogram, p) * s.unit)
+}
+
+func (e *estimation) margin(s series, base int64) int64 {
+	fraction := e.t.s.Config.Margin
+	out := base + scaled(base, fraction)
+	e.step("target/margin", s.name, amountText(s.name, base), out, "Margin", "a margin of "+percent(fraction)+"% is added")
+	return out
+}
+
+func (e *estimation) floor(s series, base int64) int64 {
+	if base >= s.floor {
+		return base
+	}
+	message := "raised to the least for a pod"
+	if e.containers > 1 {
+		message = fmt.Sprintf("raised to a container's share of the least for a pod, of %d containers", e.containers)
+	}
+	e.step("target/floor", s.name, amountText(s.name, base), s.floor, "Floor", message)
+	return s.floor
+}
+
+// bound estimates one of the two bounds.
+func (e *estimation) bound(s series, rule string, p, multiplier, exponent float64) int64 {
+	base := e.percentile(s, p)
+	wide := base + scaled(base, e.t.s.Config.Margin)
+	confidence := e.confidence(s.config.Confidence)
+	factor := math.Pow(1+multiplier/confidence, exponent)
+	estimated := max(scaled(wide, factor), s.floor)
+	out := e.cap(s.name, round(estimated, s.config.Round))
+	e.step(rule, s.name, amountText(s.name, base), out, "Confidence",
+		fmt.Sprintf("the p%s with the margin, times %s for a confidence of %s", percent(p), short(factor), short(confidence)))
+	return out
+}
+
+// confidence is the length of the history in intervals, or the number of samples
+// at one a minute, whichever is less.
+func (e *estimation) confidence(interval time.Duration) float64 {
+	return Confidence(e.learned, interval)
+}
+
+// Confidence is the length of a history in intervals, or its number of samples
+// at one a minute over an interval, whichever is less.
+func Confidence(l Learned, interval time.Duration) float64 {
+	lifespan := float64(l.Last.Sub(l.First)) / float64(interval)
+	return math.Min(lifespan, float64(l.Samples)/interval.Minutes())
+}
+
+// cap holds an amount within the policy and the flags. Where these contradict
+// one another the maximum wins.
+func (e *estimation) cap(name string, v int64) int64 {
+	if least := e.policy.Min.Of(name); least != nil && *least > 0 {
+		v = max(v, *least)
+	}
+	most := e.policy.Max.Of(name)
+	if most == nil {
+		flag := e.t.s.Config.Memory.Max
+		if name == CPU {
+			flag = e.t.s.Config.CPU.Max
+		}
+		most = &flag
+	}
+	if *most > 0 {
+		v = min(v, *most)
+	}
+	return v
+}
+
+// step notes what a rule did to one resource of the container.
+func (e *estimation) step(rule, name, in string, out int64, reason, message string) {
+	e.t.d.Steps = append(e.t.d.Steps, decision.Step{
+		Rule: rule, In: in, Out: amountText(name, out), Reason: reason, Message: e.container + " " + name + ": " + message,
+	})
+}
+
+func round(v, multiple int64) int64 {
+	if multiple <= 1 || v == 0 {
+		return v
+	}
+	return int64(math.Ceil(float64(v)/float64(multiple))) * multiple
+}
+
+func what(name string) string {
+	if name == CPU {
+		return "CPU usage"
+	}
+	return "memory peaks"
+}
+
+func amountText(name string, v int64) string { return Quantity(name, v).String() }
+
+func percent(part float64) string { return strconv.FormatFloat(math.Round(part*1e4)/100, 'f', -1, 64) }
+
+func short(x float64) string { return strconv.FormatFloat(x, 'g', 3, 64) }

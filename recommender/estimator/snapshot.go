@@ -1,0 +1,124 @@
+package estimator
+
+import "time"
+
+// Snapshot is everything that one decision is made from. It is a projection of
+// our own: small, free of secrets, and the same after a pass through JSON. Empty
+// and absent mean the same in every field.
+type Snapshot struct {
+	Now    time.Time `json:"now"`
+	Mode   string    `json:"mode"`
+	Config Config    `json:"config"`
+	VPA    VPA       `json:"vpa"`
+	// Writer is another recommender that is at work, where there is one.
+	Writer *Writer `json:"writer,omitempty"`
+	// TargetError tells why the target's pods are not known.
+	TargetError string `json:"targetError,omitempty"`
+	// UsageError tells why no usage is known.
+	UsageError string `json:"usageError,omitempty"`
+	// Pods are the target's pods that have been started, by name.
+	Pods map[string]Pod `json:"pods,omitempty"`
+}
+
+// Modes of the binary.
+const (
+	ModeRecommend = "Recommend"
+	ModeAuto      = "Auto"
+)
+
+// Config is what the flags say. Durations are nanoseconds in JSON.
+type Config struct {
+	// Margin is the part that is added to what was seen.
+	Margin float64 `json:"margin"`
+	// MinCPUMillicores and MinMemoryMb are the least that a pod is given, divided
+	// between its containers. Mb are 2^20 bytes.
+	MinCPUMillicores float64   `json:"minCPUMillicores"`
+	MinMemoryMb      float64   `json:"minMemoryMb"`
+	CPU              Estimates `json:"cpu"`
+	Memory           Estimates `json:"memory"`
+	// PeakInterval is the time of which a container's highest memory usage is one
+	// sample; PeakIntervals is how many of them history is kept without usage.
+	PeakInterval  time.Duration `json:"peakInterval"`
+	PeakIntervals int64         `json:"peakIntervals"`
+	// OOMRatio and OOMBytes are what a container that was killed for memory is
+	// given more than it had: by the ratio, and by as many bytes at least.
+	OOMRatio float64 `json:"oomRatio"`
+	OOMBytes float64 `json:"oomBytes"`
+	// CheckpointPeriod is the time between checkpoints; 0 writes none.
+	CheckpointPeriod time.Duration `json:"checkpointPeriod,omitempty"`
+}
+
+// Estimates are the flags of one resource.
+type Estimates struct {
+	Target float64 `json:"target"`
+	Lower  float64 `json:"lower"`
+	Upper  float64 `json:"upper"`
+	// Confidence is the length of history that counts as a confidence of 1.
+	Confidence time.Duration `json:"confidence"`
+	HalfLife   time.Duration `json:"halfLife"`
+	// Round is what amounts are rounded up to a multiple of.
+	Round int64 `json:"round"`
+	// Max is the most for a container whose policy states none, 0 for no bound.
+	Max int64 `json:"max,omitempty"`
+}
+
+// VPA is the projection of the object.
+type VPA struct {
+	Namespace  string `json:"namespace"`
+	Name       string `json:"name"`
+	UID        string `json:"uid,omitempty"`
+	Generation int64  `json:"generation,omitempty"`
+	Target     Target `json:"target"`
+	// Policies are spec.resourcePolicy.containerPolicies in their order.
+	Policies []Policy `json:"policies,omitempty"`
+	// Recommended is what the status recommends.
+	Recommended Recommendation `json:"recommended,omitempty"`
+	// Conditions are the types of conditions that the status shows, sorted.
+	Conditions []string `json:"conditions,omitempty"`
+}
+
+// Target is spec.targetRef.
+type Target struct {
+	APIVersion string `json:"apiVersion,omitempty"`
+	Kind       string `json:"kind"`
+	Name       string `json:"name"`
+}
+
+// Policy is one container's policy, or all others' under the name "*".
+type Policy struct {
+	Container string  `json:"container"`
+	Off       bool    `json:"off,omitempty"`
+	Min       Amounts `json:"min,omitzero"`
+	Max       Amounts `json:"max,omitzero"`
+	// Limited tells that Controlled names the resources to recommend; otherwise
+	// both are.
+	Limited    bool     `json:"limited,omitempty"`
+	Controlled []string `json:"controlled,omitempty"`
+}
+
+// Pod is one pod's containers and what they were measured to use.
+type Pod struct {
+	// Sampled is the time of the usage, zero where there is none.
+	Sampled    time.Time            `json:"sampled,omitzero"`
+	Containers map[string]Container `json:"containers,omitempty"`
+}
+
+// Container is one container of a pod.
+type Container struct {
+	// Usage is CPU in millicores and memory in bytes.
+	Usage Amounts `json:"usage,omitzero"`
+	// Request is the memory that it requests, in bytes.
+	Request int64 `json:"request,omitempty"`
+	// Killed is when it was last killed for memory.
+	Killed time.Time `json:"killed,omitzero"`
+}
+
+// Writer is another recommender. AfterUs tells that it wrote this object after
+// we had.
+type Writer struct {
+	Name    string    `json:"name"`
+	At      time.Time `json:"at"`
+	AfterUs bool      `json:"afterUs,omitempty"`
+	// Lease tells that it was seen by its lease, not by a write.
+	Lease bool `json:"lease,omitempty"`
+}
