@@ -81,8 +81,11 @@ func (c chartTest) called(t *testing.T) {
 		err := c.lab.Client().Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
 			Namespace: "tiny", GenerateName: "asked-", Labels: map[string]string{"echo": "ask"},
 		}})
-		if err == nil || !strings.Contains(err.Error(), "echo refuses") {
-			return fmt.Errorf("creating what it refuses gives %v", err)
+		if err == nil {
+			return errors.New("what it refuses was created")
+		}
+		if !strings.Contains(err.Error(), "echo refuses") {
+			return fmt.Errorf("creating what it refuses: %w", err)
 		}
 		return nil
 	})

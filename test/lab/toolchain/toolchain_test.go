@@ -1,6 +1,7 @@
 package toolchain_test
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -82,7 +83,7 @@ func TestTryLock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := toolchain.TryLock(path); err != toolchain.ErrLocked {
+	if _, err := toolchain.TryLock(path); !errors.Is(err, toolchain.ErrLocked) {
 		t.Errorf("a second lock gave %v, want ErrLocked", err)
 	}
 	_ = held.Close()
