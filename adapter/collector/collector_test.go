@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -186,9 +187,10 @@ func TestTheShortestIntervalHoldsAtOnce(t *testing.T) {
 func TestFailuresBackOffAndKeepTheLastReading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCollector(t, &notified{})
-		down := true
+		var down atomic.Bool
+		down.Store(true)
 		f := &fake{key: "q", answer: func(_ context.Context, n int) (query.Reading, error) {
-			if n > 1 && down {
+			if n > 1 && down.Load() {
 				return query.Reading{}, source.Errorf(source.ReasonUnreachable, "gone")
 			}
 			return reading(float64(n)), nil
@@ -204,7 +206,7 @@ func TestFailuresBackOffAndKeepTheLastReading(t *testing.T) {
 		if !got.Failing || got.LastFailure.Reason != source.ReasonUnreachable || got.LastFailure.InRow != 6 {
 			t.Errorf("the failure is %+v, failing %t", got.LastFailure, got.Failing)
 		}
-		down = false
+		down.Store(false)
 		time.Sleep(11 * time.Second)
 		synctest.Wait()
 		got = c.Poll("a")
