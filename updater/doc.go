@@ -1,6 +1,5 @@
-// Package updater is the room of vpa-updater: it will choose which pods to resize
-// in place or to evict so that they run with what is recommended, within
-// disruption budgets and windows. The choice (updater/eviction) will be pure; its
-// controller carries it out. It makes no recommendation and patches no new pod.
-// No binary of this version serves it.
+// Package updater is the room of vpa-updater: it evicts pods so that they come
+// back with what is recommended. The choice (updater/eviction) is pure; its
+// controller carries it out. It makes no recommendation and patches no pod, old
+// or new, and does not resize in place yet.
 package updater

@@ -1,0 +1,131 @@
+package controller
+
+import (
+	"context"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	vpav1 "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/apis/autoscaling.k8s.io/v1"
+
+	"github.com/quartet-autoscaling/quartet/internal/decision"
+	"github.com/quartet-autoscaling/quartet/internal/loop"
+	"github.com/quartet-autoscaling/quartet/internal/vertical"
+	"github.com/quartet-autoscaling/quartet/updater/eviction"
+)
+
+// visit is one turn's view, handed from the observer to the actuator and the
+// publisher in the context.
+type visit struct {
+	// results are what became of the candidates that were tried.
+	results []eviction.Result
+}
+
+type visitKey struct{}
+
+func withVisit(ctx context.Context, v *visit) context.Context {
+	return context.WithValue(ctx, visitKey{}, v)
+}
+
+func visitOf(ctx context.Context) *visit {
+	if v, ok := ctx.Value(visitKey{}).(*visit); ok {
+		return v
+	}
+	return &visit{}
+}
+
+// observer gathers a snapshot.
+type observer struct {
+	mode        string
+	config      eviction.Config
+	vpas        *vertical.Objects
+	controllers *vertical.Controllers
+	limits      *vertical.LimitRanges
+	pods        *podCache
+	leases      *leases
+}
+
+// Observe gathers everything that the decision on one object needs.
+func (o *observer) Observe(ctx context.Context, unit decision.Unit, now time.Time) (eviction.Snapshot, error) {
+	vpa := o.vpas.Get(unit.Namespace, unit.Name)
+	if vpa == nil || string(vpa.UID) != unit.UID {
+		return eviction.Snapshot{}, loop.ErrGone
+	}
+	s := eviction.Snapshot{
+		Now: now, Mode: o.mode, Config: o.config, VPA: projectVPA(vpa), Limits: o.limits.Of(unit.Namespace),
+	}
+	s.VPA.Older = o.older(vpa)
+	s.Admission, s.Rival = o.leases.look(ctx, now)
+	if vpa.Spec.TargetRef != nil && evicts(vertical.UpdateMode(vpa)) {
+		return s, o.gather(ctx, &s, vertical.Target(vpa))
+	}
+	return s, nil
+}
+
+// gather adds the target's pods and their controllers.
+func (o *observer) gather(ctx context.Context, s *eviction.Snapshot, target vertical.Ref) error {
+	namespace := s.VPA.Namespace
+	s.Pods, s.Groups = map[string]eviction.Pod{}, map[string]eviction.Group{}
+	for _, controller := range o.controllers.Below(namespace, target) {
+		for _, pod := range o.pods.of(namespace, controller) {
+			// A ReplicaSet may be a target of its own or a Deployment's: its pods are
+			// patched, and so evicted, for the one at the top only.
+			if top, _, err := o.controllers.Topmost(ctx, pod); err != nil || top != target {
+				continue
+			}
+			projected := projectPod(pod)
+			s.Pods[pod.Name] = projected
+			if _, known := s.Groups[projected.Group]; !known {
+				s.Groups[projected.Group] = o.group(namespace, pod)
+			}
+		}
+	}
+	return ctx.Err()
+}
+
+func (o *observer) group(namespace string, pod *corev1.Pod) eviction.Group {
+	owner := metav1.GetControllerOf(pod)
+	n, counted, err := o.controllers.Replicas(namespace, vertical.Ref{Kind: owner.Kind, Name: owner.Name})
+	if err != nil {
+		return eviction.Group{Error: err.Error()}
+	}
+	return eviction.Group{Replicas: n, Counted: counted}
+}
+
+// older names the first object of those that evict the same target's pods, where
+// it is another.
+func (o *observer) older(vpa *vpav1.VerticalPodAutoscaler) string {
+	for _, other := range o.vpas.Targeting(vpa.Namespace, vertical.Target(vpa)) {
+		if other.Name == vpa.Name {
+			return ""
+		}
+		if evicts(vertical.UpdateMode(other)) {
+			return other.Namespace + "/" + other.Name
+		}
+	}
+	return ""
+}
+
+// evicts tells the modes in which running pods may be touched at all.
+func evicts(mode vpav1.UpdateMode) bool {
+	return mode != vpav1.UpdateModeOff && mode != vpav1.UpdateModeInitial
+}
+
+func projectVPA(vpa *vpav1.VerticalPodAutoscaler) eviction.VPA {
+	out := eviction.VPA{
+		Namespace: vpa.Namespace, Name: vpa.Name, UID: string(vpa.UID), UpdateMode: vertical.UpdateMode(vpa),
+		Policy: vertical.Policy(vpa), Recommendations: vertical.Recommendations(vpa),
+	}
+	if vpa.Spec.TargetRef != nil {
+		out.Target = vertical.Target(vpa).String()
+	}
+	if p := vpa.Spec.UpdatePolicy; p != nil {
+		out.MinReplicas = p.MinReplicas
+		for _, r := range p.EvictionRequirements {
+			if r != nil {
+				out.Requirements = append(out.Requirements, eviction.Requirement{Resources: r.Resources, Change: r.ChangeRequirement})
+			}
+		}
+	}
+	return out
+}

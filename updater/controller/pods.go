@@ -1,0 +1,127 @@
+package controller
+
+import (
+	"context"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	coreinformers "k8s.io/client-go/informers/core/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/quartet-autoscaling/quartet/internal/vertical"
+	"github.com/quartet-autoscaling/quartet/updater/eviction"
+)
+
+// byController indexes pods by the controller that owns them.
+const byController = "controller"
+
+// observedContainers is the annotation in which the admission webhook lists the
+// containers that it saw.
+const observedContainers = "vpaObservedContainers"
+
+// oomKilled is the reason of a container's end for lack of memory.
+const oomKilled = "OOMKilled"
+
+// podCache holds the cluster's pods, reduced to what updates depend on.
+type podCache struct {
+	informer cache.SharedIndexInformer
+}
+
+func newPodCache(client kubernetes.Interface) (*podCache, error) {
+	informer := coreinformers.NewPodInformer(client, metav1.NamespaceAll, 0, cache.Indexers{byController: podKeys})
+	return &podCache{informer: informer}, informer.SetTransform(reducePod)
+}
+
+func (c *podCache) run(ctx context.Context) { c.informer.RunWithContext(ctx) }
+
+func (c *podCache) synced() bool { return c.informer.HasSynced() }
+
+// of gives the live pods that a controller owns, in no order.
+func (c *podCache) of(namespace string, controller vertical.Ref) []*corev1.Pod {
+	found, err := c.informer.GetIndexer().ByIndex(byController, podKey(namespace, controller))
+	if err != nil {
+		return nil
+	}
+	pods := make([]*corev1.Pod, 0, len(found))
+	for _, o := range found {
+		if pod, ok := o.(*corev1.Pod); ok && pod.DeletionTimestamp == nil && !ended(pod) {
+			pods = append(pods, pod)
+		}
+	}
+	return pods
+}
+
+// ended tells whether the pod has run to its end: its controller counts it no
+// more, and evicting it would change nothing.
+func ended(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
+
+func podKey(namespace string, controller vertical.Ref) string {
+	return namespace + "/" + controller.String()
+}
+
+func podKeys(o any) ([]string, error) {
+	pod, ok := o.(*corev1.Pod)
+	if !ok {
+		return nil, nil
+	}
+	if owner := metav1.GetControllerOf(pod); owner != nil {
+		return []string{podKey(pod.Namespace, vertical.Ref{Kind: owner.Kind, Name: owner.Name})}, nil
+	}
+	return nil, nil
+}
+
+// reducePod keeps what an update is judged by.
+func reducePod(o any) (any, error) {
+	pod, ok := o.(*corev1.Pod)
+	if !ok {
+		return o, nil
+	}
+	out := &corev1.Pod{}
+	out.Namespace, out.Name, out.UID = pod.Namespace, pod.Name, pod.UID
+	out.ResourceVersion, out.OwnerReferences = pod.ResourceVersion, pod.OwnerReferences
+	out.DeletionTimestamp = pod.DeletionTimestamp
+	if observed, ok := pod.Annotations[observedContainers]; ok {
+		out.Annotations = map[string]string{observedContainers: observed}
+	}
+	for _, c := range pod.Spec.Containers {
+		reduced := corev1.Container{Name: c.Name}
+		reduced.Resources.Requests, reduced.Resources.Limits = c.Resources.Requests, c.Resources.Limits
+		out.Spec.Containers = append(out.Spec.Containers, reduced)
+	}
+	out.Status.Phase, out.Status.StartTime = pod.Status.Phase, pod.Status.StartTime
+	for _, s := range pod.Status.ContainerStatuses {
+		reduced := corev1.ContainerStatus{Name: s.Name, Resources: s.Resources}
+		if end := s.LastTerminationState.Terminated; end != nil && end.Reason == oomKilled {
+			reduced.LastTerminationState.Terminated = end
+		}
+		out.Status.ContainerStatuses = append(out.Status.ContainerStatuses, reduced)
+	}
+	return out, nil
+}
+
+// projectPod takes over what the rules look at.
+func projectPod(pod *corev1.Pod) eviction.Pod {
+	out := eviction.Pod{
+		UID: string(pod.UID), Pending: pod.Status.Phase == corev1.PodPending,
+		Started: vertical.UTC(pod.Status.StartTime), Containers: vertical.Containers(pod),
+	}
+	if owner := metav1.GetControllerOf(pod); owner != nil {
+		out.Group = vertical.Ref{Kind: owner.Kind, Name: owner.Name}.String()
+	}
+	if observed := pod.Annotations[observedContainers]; observed != "" {
+		out.Observed = strings.Split(observed, ", ")
+	}
+	for _, s := range pod.Status.ContainerStatuses {
+		if end := s.LastTerminationState.Terminated; end != nil && end.Reason == oomKilled {
+			if out.OOMs == nil {
+				out.OOMs = map[string]eviction.OOM{}
+			}
+			out.OOMs[s.Name] = eviction.OOM{Started: vertical.UTC(&end.StartedAt), Finished: vertical.UTC(&end.FinishedAt)}
+		}
+	}
+	return out
+}
