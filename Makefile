@@ -16,6 +16,9 @@ CACHE := $(or $(QUARTET_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/quartet)
 # A folder for each checkout, so that two never run one another's programs.
 BIN := $(CACHE)/checkouts/$(shell printf %s '$(CURDIR)' | cksum | cut -d ' ' -f 1)
 export GOLANGCI_LINT_CACHE ?= $(CACHE)/golangci-lint
+# Where go builds: a build that is killed leaves its folder in the cache, not in
+# the system's folder for temporary files.
+export GOTMPDIR ?= $(shell mkdir -p $(CACHE)/go-tmp && echo $(CACHE)/go-tmp)
 
 # Packages without a cluster, whose tests also run under the race detector where
 # there is a C compiler.
