@@ -8,12 +8,12 @@ import (
 
 func TestNanoseconds(t *testing.T) {
 	output := `goos: linux
-BenchmarkDecide/5_pods-2         	  300000	      4012 ns/op	    1024 B/op	      20 allocs/op
-BenchmarkDecide/5_pods-2         	  300000	      3988.5 ns/op
-BenchmarkDecide/50_pods-2        	   30000	     40000 ns/op
+BenchmarkDecide/pods=5-2         	  300000	      4012 ns/op	    1024 B/op	      20 allocs/op
+BenchmarkDecide/pods=5-2         	  300000	      3988.5 ns/op
+BenchmarkDecide/pods=50-2        	   30000	     40000 ns/op
 PASS
 `
-	got, err := nanoseconds(output, "BenchmarkDecide/5_pods")
+	got, err := nanoseconds(output, "BenchmarkDecide/pods=5")
 	if err != nil {
 		t.Fatal(err)
 	}

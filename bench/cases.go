@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,9 +28,9 @@ type benchmark struct {
 // component.case.
 var benchmarks = []benchmark{
 	{"adapter.decide", "one pure decision on a MetricSource", goBenchmark("./adapter/query", "BenchmarkDecide")},
-	{"hpa.decide", "one pure decision on an HPA with a CPU metric and 5 pods", goBenchmark("./hpa/replicas", "BenchmarkDecide/5_pods")},
-	{"hpa.decide_50", "the same with 50 pods", goBenchmark("./hpa/replicas", "BenchmarkDecide/50_pods")},
-	{"hpa.decide_500", "the same with 500 pods", goBenchmark("./hpa/replicas", "BenchmarkDecide/500_pods")},
+	{"hpa.decide", "one pure decision on an HPA with a CPU metric and 5 pods", goBenchmark("./hpa/replicas", "BenchmarkDecide/pods=5")},
+	{"hpa.decide_50", "the same with 50 pods", goBenchmark("./hpa/replicas", "BenchmarkDecide/pods=50")},
+	{"hpa.decide_500", "the same with 500 pods", goBenchmark("./hpa/replicas", "BenchmarkDecide/pods=500")},
 	{"ledger.record", "one decision appended to the ledger", goBenchmark("./internal/ledger", "BenchmarkRecord")},
 	{"lab.start", "from nothing to a control plane with 3 ready nodes, binaries built, median of 5", labStart},
 	{"demo.reaction_p50", "from the publish that changes the pure target to the observed scale write, at a poll and a sync each second, median of a demo's scale-ups", demoReaction},
@@ -99,13 +100,16 @@ func goBenchmark(pkg, name string) func(context.Context) (result, error) {
 	}
 }
 
+// suffixed is the number of processors that go test appends to a name.
+var suffixed = regexp.MustCompile(`^-[0-9]+$`)
+
 // nanoseconds reads the times per operation out of what go test prints: lines of
 // the form "BenchmarkName-2   1000   1234 ns/op".
 func nanoseconds(output, name string) ([]float64, error) {
 	var out []float64
 	for line := range strings.Lines(output) {
 		f := strings.Fields(line)
-		if len(f) < 4 || f[3] != "ns/op" || strings.TrimRight(f[0], "0123456789") != name+"-" && f[0] != name {
+		if len(f) < 4 || f[3] != "ns/op" || f[0] != name && !suffixed.MatchString(strings.TrimPrefix(f[0], name)) {
 			continue
 		}
 		v, err := strconv.ParseFloat(f[2], 64)
