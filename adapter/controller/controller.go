@@ -128,7 +128,7 @@ func realOr(c clock.Clock) clock.WithTicker {
 type publisher struct{ table *table.Table }
 
 func (p publisher) Act(_ context.Context, d query.Decision) decision.Outcome {
-	p.table.Put(d.Unit, d.To)
+	p.table.Put(d.Unit, d.Served)
 	return decision.Outcome{Result: decision.Succeeded}
 }
 

@@ -30,8 +30,8 @@ func render(before v1alpha1.MetricSourceStatus, d query.Decision, now time.Time)
 		})
 	}
 	fresh, _ := d.Find(query.ConditionFresh)
-	for _, s := range d.To.Samples {
-		next.Metrics = append(next.Metrics, renderSample(s, d.To.Facts, string(fresh.Status) == string(metav1.ConditionTrue), fresh.Message))
+	for _, s := range d.Served.Samples {
+		next.Metrics = append(next.Metrics, renderSample(s, d.Served.Facts, string(fresh.Status) == string(metav1.ConditionTrue), fresh.Message))
 	}
 	return next
 }

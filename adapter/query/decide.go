@@ -38,8 +38,10 @@ type deciding struct {
 	steps  []decision.Step
 	faults []decision.Fault
 	// taken maps metric names that an older rival serves to that rival.
-	taken  map[string]string
+	taken map[string]string
+	// window is the state's, moved by delta.
 	window Window
+	delta  *WindowDelta
 	served Served
 	stale  *decision.Fault
 	// missing counts the metrics without a value, measuring those of them that
@@ -148,7 +150,9 @@ func (d *deciding) advanceWindow() {
 		return
 	}
 	result := advance(d.state.Window, d.in.Poll.Reading, windowSpan(d.in.Spec.PollInterval))
-	d.window = result.window
+	if d.delta = result.delta; d.delta != nil {
+		d.window = d.window.apply(*d.delta)
+	}
 	d.step(ruleWindow, result.reason, "%s", result.note)
 }
 
@@ -218,21 +222,22 @@ func (d *deciding) decision() Decision {
 	conditions := d.conditions()
 	ready := conditions[0]
 	out := Decision{
-		Decision: decision.Decision[Served, Delta]{
+		Decision: decision.Decision[Values, Delta]{
 			Component:  Component,
 			Unit:       d.in.Unit,
 			At:         d.in.Now,
-			From:       d.state.Served,
-			To:         d.served,
+			From:       d.state.Served.values(),
+			To:         d.served.values(),
 			Act:        d.in.Mode == ModeAuto && !d.served.Equal(d.state.Served),
 			Reason:     ready.Reason,
 			Message:    ready.Message,
 			Steps:      d.steps,
 			Faults:     d.faults,
 			Conditions: conditions,
-			Observed:   Delta{Window: &d.window},
-			OnSuccess:  Delta{Served: &d.served},
+			Observed:   Delta{Window: d.delta},
+			OnSuccess:  Delta{Publish: true},
 		},
+		Served:     d.served,
 		Generation: d.in.Generation,
 		SourceText: d.in.Spec.Source,
 		RecheckAt:  d.served.Facts.staleAt(d.in.Now),

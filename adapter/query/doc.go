@@ -19,10 +19,12 @@ import (
 // Component is the name under which decisions of this package are recorded.
 const Component = "metrics-adapter"
 
-// Decision is what was decided about one MetricSource: From and To are the
-// served tables before and after.
+// Decision is what was decided about one MetricSource. From and To are the values
+// before and after, for people and programs that compare; Served is the whole of
+// what is published.
 type Decision struct {
-	decision.Decision[Served, Delta]
+	decision.Decision[Values, Delta]
+	Served Served `json:"served"`
 	// Generation is the generation of the object that was decided on.
 	Generation int64 `json:"generation"`
 	// SourceText names kind and subject of the source in force.

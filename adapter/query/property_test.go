@@ -85,7 +85,7 @@ func present(reading *query.Reading, kind query.Kind) bool {
 
 func checkDecision(t *testing.T, s query.Snapshot, d query.Decision) {
 	t.Helper()
-	for _, sample := range d.To.Samples {
+	for _, sample := range d.Served.Samples {
 		if math.IsNaN(sample.Value) || math.IsInf(sample.Value, 0) {
 			t.Fatalf("%s is %v", sample.Metric, sample.Value)
 		}
@@ -299,7 +299,7 @@ func BenchmarkDecide(b *testing.B) {
 func BenchmarkJudge(b *testing.B) {
 	s := start()
 	s.Poll.Reading = &query.Reading{At: s.Now, Gauges: map[query.Kind]query.Gauge{query.Pending: query.NumberOf(1), query.AckPending: query.NumberOf(1)}}
-	served := query.Decide(s, query.State{}).To
+	served := query.Decide(s, query.State{}).Served
 	b.ReportAllocs()
 	for b.Loop() {
 		if fault := query.Judge(served.Samples[0], served.Facts, s.Now); fault != nil {

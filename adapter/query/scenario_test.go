@@ -234,7 +234,7 @@ func (s *stage) turn(c command) string {
 	}
 	s.state = query.Rules.Commit(s.state, d, outcome)
 	var out strings.Builder
-	for _, sample := range d.To.Samples {
+	for _, sample := range d.Served.Samples {
 		fmt.Fprintf(&out, "%s\n", sampleText(sample))
 	}
 	for _, cond := range d.Conditions {

@@ -42,6 +42,26 @@ type Sample struct {
 	Fault         *decision.Fault `json:"fault,omitempty"`
 }
 
+// Values are metrics' values as text, or the reason in place of one that is not
+// there.
+type Values map[string]string
+
+// values shows what would be served.
+func (s Served) values() Values {
+	if len(s.Samples) == 0 {
+		return nil
+	}
+	out := make(Values, len(s.Samples))
+	for _, sample := range s.Samples {
+		if sample.Fault != nil {
+			out[sample.Metric] = sample.Fault.Reason
+		} else {
+			out[sample.Metric] = number(sample.Value)
+		}
+	}
+	return out
+}
+
 // Equal tells whether two tables would serve the same.
 func (s Served) Equal(o Served) bool {
 	return s.Facts.equal(o.Facts) && slices.EqualFunc(s.Samples, o.Samples, Sample.equal)

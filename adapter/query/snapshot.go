@@ -71,28 +71,22 @@ type State struct {
 	Served Served `json:"served"`
 }
 
-// Delta is a change of state. Nil fields change nothing.
+// Delta is a change of state.
 type Delta struct {
-	Window *Window `json:"window,omitempty"`
-	Served *Served `json:"served,omitempty"`
+	// Window is how the reading moves the rate window, nil where it does not.
+	Window *WindowDelta `json:"window,omitempty"`
+	// Publish makes the decision's Served the state's.
+	Publish bool `json:"publish,omitempty"`
 }
 
 // Commit folds a decision into the state: the window of counters always, what
 // is served only when it was published.
 func Commit(state State, d Decision, outcome decision.Outcome) State {
-	state = state.apply(d.Observed)
-	if outcome.Result == decision.Succeeded {
-		state = state.apply(d.OnSuccess)
+	if d.Observed.Window != nil {
+		state.Window = state.Window.apply(*d.Observed.Window)
+	}
+	if d.OnSuccess.Publish && outcome.Result == decision.Succeeded {
+		state.Served = d.Served
 	}
 	return state
-}
-
-func (s State) apply(d Delta) State {
-	if d.Window != nil {
-		s.Window = *d.Window
-	}
-	if d.Served != nil {
-		s.Served = *d.Served
-	}
-	return s
 }

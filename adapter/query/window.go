@@ -48,31 +48,50 @@ func windowSpan(interval time.Duration) time.Duration {
 	return max(rateWindow, intervalsPerWindow*interval)
 }
 
+// WindowDelta is how one reading moves a window.
+type WindowDelta struct {
+	// Last is the new mark.
+	Last Mark `json:"last"`
+	// Step is added to the window; without one the window begins anew.
+	Step *Bucket `json:"step,omitempty"`
+	// Span is the window's length.
+	Span time.Duration `json:"span,omitempty"`
+}
+
+// apply moves a window and changes neither argument.
+func (w Window) apply(d WindowDelta) Window {
+	if d.Step == nil {
+		return Window{Last: &d.Last}
+	}
+	return Window{Last: &d.Last, Buckets: push(w.Buckets, *d.Step, d.Span)}
+}
+
 // advanceResult says what became of a reading.
 type advanceResult struct {
-	window Window
+	// delta is nil where the window stays as it is.
+	delta  *WindowDelta
 	reason string
 	note   string
 }
 
-// advance adds a reading to the window and changes neither argument. A reading
-// without counters leaves the window as it is; counters that went down, another
-// epoch, a clock that went back or a gap longer than the window begin it anew:
-// such a step says nothing about a rate, and a guess could be negative.
+// advance tells how a reading moves the window. A reading without counters
+// leaves it as it is; counters that went down, another epoch, a clock that went
+// back or a gap longer than the window begin it anew: such a step says nothing
+// about a rate, and a guess could be negative.
 func advance(w Window, r *Reading, span time.Duration) advanceResult {
 	mark, ok := markOf(r)
 	if !ok {
-		return advanceResult{w, "NoCounters", "the reading has no counters to measure rates from"}
+		return advanceResult{nil, "NoCounters", "the reading has no counters to measure rates from"}
 	}
 	restart := func(reason, note string) advanceResult {
-		return advanceResult{Window{Last: &mark}, reason, note}
+		return advanceResult{&WindowDelta{Last: mark}, reason, note}
 	}
 	last := w.Last
 	switch {
 	case last == nil:
 		return restart("FirstReading", "rates need one more reading")
 	case mark.At.Equal(last.At):
-		return advanceResult{w, "NoNewReading", "the reading is the one already counted"}
+		return advanceResult{nil, "NoNewReading", "the reading is the one already counted"}
 	case mark.At.Before(last.At):
 		return restart("ClockWentBack", "the reading is older than the one before it: rates begin anew")
 	case mark.At.Sub(last.At) > span:
@@ -84,7 +103,7 @@ func advance(w Window, r *Reading, span time.Duration) advanceResult {
 	}
 	step := stepBetween(*last, mark, delivered)
 	return advanceResult{
-		Window{Last: &mark, Buckets: push(w.Buckets, step, span)},
+		&WindowDelta{Last: mark, Step: &step, Span: span},
 		"Counted", "the reading's counters were added to the rate window",
 	}
 }
