@@ -64,6 +64,8 @@ const (
 // Reasons of a decision.
 const (
 	ReasonRecommended = "Recommended"
+	// ReasonBounds: only bounds move, mostly because confidence grows.
+	ReasonBounds      = "BoundsMoved"
 	ReasonHold        = "Hold"
 	ReasonNoSamples   = "NoSamples"
 	ReasonOtherWriter = "OtherRecommenderWrites"

@@ -17,6 +17,8 @@ func (t *turn) conclude() {
 		if !t.matched {
 			t.d.Reason, t.d.Message = NoPodsMatched, "no pods match and none were learned"
 		}
+	case changed && t.d.To.String() == t.d.From.String():
+		t.d.Reason, t.d.Message = ReasonBounds, "the targets stay and the bounds move: "+t.d.To.String()
 	case changed:
 		t.d.Reason, t.d.Message = ReasonRecommended, "recommend "+t.d.To.String()
 	default:
