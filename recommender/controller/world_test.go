@@ -1,0 +1,168 @@
+package controller
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	vpav1 "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/apis/autoscaling.k8s.io/v1"
+	vpafake "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/client/clientset/versioned/fake"
+	dynamicfake "k8s.io/client-go/dynamic/fake"
+	"k8s.io/client-go/kubernetes/fake"
+	kubescheme "k8s.io/client-go/kubernetes/scheme"
+	scalefake "k8s.io/client-go/scale/fake"
+	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
+	metricsapi "k8s.io/metrics/pkg/apis/metrics/v1beta1"
+	metricsfake "k8s.io/metrics/pkg/client/clientset/versioned/fake"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/quartet-autoscaling/quartet/internal/decision"
+	"github.com/quartet-autoscaling/quartet/internal/decisionapi"
+	"github.com/quartet-autoscaling/quartet/internal/kube"
+	"github.com/quartet-autoscaling/quartet/internal/leader"
+	"github.com/quartet-autoscaling/quartet/internal/runtimeflags"
+	"github.com/quartet-autoscaling/quartet/recommender/estimator"
+)
+
+// world is a cluster of fakes with the recommender's shell on top.
+type world struct {
+	*controller
+	t       *testing.T
+	kube    *fake.Clientset
+	vpasAPI *vpafake.Clientset
+	usage   *metricsfake.Clientset
+	events  *record.FakeRecorder
+}
+
+const namespace = "shop"
+
+// newWorld has one Deployment with one pod and a VPA for it.
+func newWorld(t *testing.T, objects ...runtime.Object) *world {
+	t.Helper()
+	w := &world{t: t, kube: fake.NewClientset(pod()), vpasAPI: vpafake.NewSimpleClientset(objects...),
+		usage: metricsfake.NewSimpleClientset(), events: record.NewFakeRecorder(100)}
+	w.start()
+	return w
+}
+
+// start makes a recommender, as a process that begins.
+func (w *world) start() {
+	w.t.Helper()
+	elector, err := leader.New(leader.Config{Disabled: true, Identity: "me"})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	flags := runtimeflags.New(runtimeflags.Acting)
+	c := &controller{settings: settings{flags: flags, options: NewOptions()}, elector: elector}
+	c.clients = clients{typed: w.kube, vpas: w.vpasAPI, usage: w.usage.MetricsV1beta1(),
+		dynamic: dynamicfake.NewSimpleDynamicClient(kubescheme.Scheme, deployment()),
+		scales:  kube.ScalesFor(&scalefake.FakeScaleClient{}, meta.NewDefaultRESTMapper(nil))}
+	if c.vpas, err = newVPACache(c.clients.vpas, c.options); err != nil {
+		w.t.Fatal(err)
+	}
+	if c.pods, err = newPodCache(c.clients.typed, ""); err != nil {
+		w.t.Fatal(err)
+	}
+	metrics, err := newMetrics(prometheus.NewRegistry())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	c.publisher = &publisher{
+		status: &statusWriter{client: c.clients.vpas.AutoscalingV1()}, recorder: w.events, metrics: metrics,
+		store: decisionapi.NewStore(decisionapi.StoreConfig{Component: apiComponent, Kind: estimator.Kind}),
+		told:  map[decision.Unit]map[estimator.Event]time.Time{}, others: map[decision.Unit]bool{},
+	}
+	if err := c.assemble(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+	c.passes.units = map[types.NamespacedName]decision.Unit{}
+	go c.pods.run(w.t.Context())
+	go c.vpas.run(w.t.Context())
+	if !cache.WaitForCacheSync(w.t.Context().Done(), c.pods.synced, c.vpas.synced) {
+		w.t.Fatal("the caches do not fill")
+	}
+	w.controller = c
+}
+
+// pass measures the pod's usage and makes one pass.
+func (w *world) pass(at time.Time, cpu, memory string) {
+	w.t.Helper()
+	list := &metricsapi.PodMetricsList{Items: []metricsapi.PodMetrics{{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "orders-1"}, Timestamp: metav1.NewTime(at),
+		Containers: []metricsapi.ContainerMetrics{{Name: "app", Usage: corev1.ResourceList{
+			corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory),
+		}}},
+	}}}
+	w.usage.PrependReactor("list", "pods", func(clienttesting.Action) (bool, runtime.Object, error) { return true, list, nil })
+	w.passes.pass(w.t.Context(), w.t.Context(), w.passes.all())
+}
+
+func (w *world) vpa() *vpav1.VerticalPodAutoscaler {
+	w.t.Helper()
+	vpa, err := w.vpasAPI.AutoscalingV1().VerticalPodAutoscalers(namespace).Get(w.t.Context(), "orders", metav1.GetOptions{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return vpa
+}
+
+func (w *world) checkpoints() []vpav1.VerticalPodAutoscalerCheckpoint {
+	w.t.Helper()
+	found, err := w.vpasAPI.AutoscalingV1().VerticalPodAutoscalerCheckpoints(namespace).List(w.t.Context(), metav1.ListOptions{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return found.Items
+}
+
+// seen waits until the cache has what was written last.
+func (w *world) seen() {
+	w.t.Helper()
+	want := w.vpa()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
+	defer cancel()
+	for ctx.Err() == nil {
+		if have := w.vpas.any(namespace, "orders"); have != nil && len(have.Status.Conditions) == len(want.Status.Conditions) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Millisecond):
+		}
+	}
+	w.t.Fatal("the cache does not see what was written")
+}
+
+func vpa(name string) *vpav1.VerticalPodAutoscaler {
+	v := &vpav1.VerticalPodAutoscaler{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: types.UID("uid-" + name), Generation: 3}}
+	v.Spec.TargetRef = &autoscalingv1.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "orders"}
+	return v
+}
+
+func deployment() *appsv1.Deployment {
+	d := &appsv1.Deployment{TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "orders"}}
+	d.Spec.Selector = &metav1.LabelSelector{MatchLabels: labels.Set{"app": "orders"}}
+	return d
+}
+
+func pod() *corev1.Pod {
+	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "orders-1", Labels: labels.Set{"app": "orders"}}}
+	p.Spec.Containers = []corev1.Container{{Name: "app", Resources: corev1.ResourceRequirements{
+		Requests: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("200Mi")},
+	}}}
+	p.Status.Phase = corev1.PodRunning
+	return p
+}
