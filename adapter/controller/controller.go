@@ -19,6 +19,7 @@ import (
 	"github.com/quartet-autoscaling/quartet/adapter/source"
 	"github.com/quartet-autoscaling/quartet/adapter/table"
 	"github.com/quartet-autoscaling/quartet/internal/decision"
+	"github.com/quartet-autoscaling/quartet/internal/decisionapi"
 	"github.com/quartet-autoscaling/quartet/internal/loop"
 )
 
@@ -35,6 +36,8 @@ type Config struct {
 	// Builders are the kinds of sources that are served.
 	Builders []source.Builder
 	Table    *table.Table
+	// Last keeps each object's last decision for those who ask; nil keeps none.
+	Last *decisionapi.Store
 	// Recorder may be nil.
 	Recorder loop.Recorder[query.Snapshot, query.State, query.Decision]
 	// PollObserver hears of polls; it may be nil.
@@ -234,12 +237,19 @@ func (c *Controller) forget(key types.NamespacedName, unit decision.Unit) {
 	delete(c.units, key)
 	delete(c.last, key)
 	c.mu.Unlock()
+	if c.cfg.Last != nil {
+		c.cfg.Last.Forget(unit)
+	}
 	c.cfg.Log.Info("Stopped serving a MetricSource", "metricsource", key.String())
 }
 
-// Publish shows a decision: in the log where the reason changed, and in status
-// and events where this replica leads. It is the loop's Publisher.
-func (c *Controller) Publish(_ context.Context, d query.Decision, _ decision.Outcome) {
+// Publish shows a decision: to those who ask for the last one, in the log where
+// the reason changed, and in status and events where this replica leads. It is
+// the loop's Publisher.
+func (c *Controller) Publish(_ context.Context, d query.Decision, o decision.Outcome) {
+	if c.cfg.Last != nil {
+		c.cfg.Last.Put(d.Unit, func() decisionapi.Decision { return explained(d, o) })
+	}
 	key := keyOfUnit(d.Unit)
 	c.mu.Lock()
 	before, had := c.last[key]

@@ -314,3 +314,35 @@ func TestWhatIsRecordedIsDecidedAgain(t *testing.T) {
 		}
 	})
 }
+
+func TestTheLastDecisionIsKeptForThoseWhoAsk(t *testing.T) {
+	play(t, "", func(w *world) {
+		w.broker.set("orders", 7)
+		w.create(object("orders"))
+		w.wait(time.Second)
+		d, ok := w.last.Get("shop", "orders")
+		if !ok || d.To != "depth=7" || d.Unit.Name != "orders" || len(d.Steps) == 0 || len(d.Conditions) != 3 {
+			t.Fatalf("the last decision is %+v, %v", d, ok)
+		}
+		var detail struct {
+			Source string       `json:"source"`
+			Served query.Served `json:"served"`
+		}
+		if err := json.Unmarshal(d.Detail.Raw, &detail); err != nil {
+			t.Fatal(err)
+		}
+		if detail.Source != "broker orders" || len(detail.Served.Samples) != 1 || detail.Served.Facts.SampledAt.IsZero() {
+			t.Errorf("its detail is %s", d.Detail.Raw)
+		}
+		w.broker.fail(source.Errorf(source.ReasonUnreachable, "cannot connect to broker"))
+		w.wait(5 * time.Second)
+		if d, _ := w.last.Get("shop", "orders"); !strings.Contains(string(d.Detail.Raw), "cannot connect to broker") || len(d.Faults) == 0 {
+			t.Errorf("the last failure is missing in %s", d.Detail.Raw)
+		}
+		w.delete("orders")
+		w.wait(time.Second)
+		if d, ok := w.last.Get("shop", "orders"); ok {
+			t.Errorf("a decision is kept of an object that is gone: %+v", d)
+		}
+	})
+}

@@ -28,6 +28,7 @@ import (
 	"github.com/quartet-autoscaling/quartet/adapter/table"
 	"github.com/quartet-autoscaling/quartet/api/v1alpha1"
 	"github.com/quartet-autoscaling/quartet/internal/decision"
+	"github.com/quartet-autoscaling/quartet/internal/decisionapi"
 	"github.com/quartet-autoscaling/quartet/internal/loop"
 )
 
@@ -39,6 +40,7 @@ type world struct {
 	client     client.WithWatch
 	controller *controller.Controller
 	table      *table.Table
+	last       *decisionapi.Store
 	broker     *broker
 	events     *eventLog
 	ledger     *ledgerLog
@@ -74,7 +76,7 @@ func newWorld(t *testing.T, mode query.Mode) *world {
 			t.Fatal(err)
 		}
 	}
-	w := &world{t: t, table: table.New(), broker: &broker{depth: map[string]float64{}}, events: &eventLog{}, ledger: &ledgerLog{}}
+	w := &world{t: t, table: table.New(), last: decisionapi.NewStore(decisionapi.StoreConfig{Component: "adapter"}), broker: &broker{depth: map[string]float64{}}, events: &eventLog{}, ledger: &ledgerLog{}}
 	field, values := controller.IndexMetricNames()
 	w.client = fake.NewClientBuilder().WithScheme(scheme).
 		WithStatusSubresource(&v1alpha1.MetricSource{}).
@@ -93,7 +95,7 @@ func newWorld(t *testing.T, mode query.Mode) *world {
 	var err error
 	w.controller, err = controller.New(controller.Config{
 		Objects: w.client, Secrets: w.client, Status: w.client, Events: w.events,
-		Builders: []source.Builder{w.broker}, Table: w.table, Recorder: w.ledger,
+		Builders: []source.Builder{w.broker}, Table: w.table, Last: w.last, Recorder: w.ledger,
 		Mode: mode, Clock: clock.RealClock{}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {
