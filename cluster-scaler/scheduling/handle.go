@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -11,6 +12,7 @@ import (
 	"k8s.io/klog/v2"
 	fwk "k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/parallelize"
+	"k8s.io/kubernetes/pkg/scheduler/metrics"
 )
 
 // handle is what the plugins ask for their surroundings. What it does not
@@ -22,8 +24,13 @@ type handle struct {
 	informers    informers.SharedInformerFactory
 }
 
+// measured makes the scheduler's metrics, which its parallelizer writes to. They
+// are registered nowhere.
+var measured = sync.OnceFunc(metrics.InitMetrics)
+
 // newHandle knows the labels of namespaces, by name.
 func newHandle(nodes *lister, namespaces map[string]map[string]string) (*handle, error) {
+	measured()
 	h := &handle{
 		nodes: nodes,
 		// One after the other: a plan is small, and its order must not vary.

@@ -14,13 +14,14 @@ import (
 	"github.com/spf13/pflag"
 
 	adapter "github.com/quartet-autoscaling/quartet/adapter/server"
+	scaler "github.com/quartet-autoscaling/quartet/cluster-scaler/controller"
 	"github.com/quartet-autoscaling/quartet/cmd/kubectl-quartet/cli"
 	hpa "github.com/quartet-autoscaling/quartet/hpa/controller"
 	"github.com/quartet-autoscaling/quartet/internal/runtimeflags"
 )
 
 // services are the long-running binaries.
-var services = []func() *runtimeflags.Command{adapter.NewCommand, hpa.NewCommand}
+var services = []func() *runtimeflags.Command{adapter.NewCommand, hpa.NewCommand, scaler.NewCommand}
 
 func main() {
 	dir := flag.String("dir", "docs/flags", "folder to write the pages to")

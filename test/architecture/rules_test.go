@@ -17,7 +17,7 @@ var components = []string{"adapter", "admission", "cluster-scaler", "hpa", "reco
 var pure = []string{
 	"adapter/query",
 	"admission/patch",
-	"cluster-scaler/expander", "cluster-scaler/nodepool", "cluster-scaler/scaledown", "cluster-scaler/scaleup",
+	"cluster-scaler/expander", "cluster-scaler/nodepool", "cluster-scaler/plan", "cluster-scaler/scaledown", "cluster-scaler/scaleup",
 	"cluster-scaler/scheduling", "cluster-scaler/world",
 	"hpa/behavior", "hpa/replicas",
 	"internal/decision", "internal/resourcepolicy", "internal/timeseries", "internal/workload",

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/quartet-autoscaling/quartet/adapter/query"
+	"github.com/quartet-autoscaling/quartet/cluster-scaler/plan"
 	"github.com/quartet-autoscaling/quartet/hpa/replicas"
 	"github.com/quartet-autoscaling/quartet/internal/decision"
 	"github.com/quartet-autoscaling/quartet/internal/ledger"
@@ -25,6 +26,7 @@ import (
 var replayers = map[string]func(io.Reader) (ledger.Report, error){
 	replicas.Component: replayer(replicas.Rules()),
 	query.Component:    replayer(query.Rules),
+	plan.Component:     replayer(plan.Rules()),
 }
 
 func replayer[S any, T any, D decision.Value](rules loop.Rules[S, T, D]) func(io.Reader) (ledger.Report, error) {
