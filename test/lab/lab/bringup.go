@@ -51,6 +51,9 @@ func (l *Lab) bringUp(ctx context.Context) error {
 		others = append(others, l.scheduler(creds, taken[4]))
 	}
 	if !l.options.NoKwok {
+		if err := l.writeStages(); err != nil {
+			return err
+		}
 		others = append(others, l.kwok(creds, taken[5]))
 	}
 	if err := l.runOthers(ctx, others, creds); err != nil {

@@ -90,7 +90,7 @@ func (c *credentials) delegated(kubeconfig string, port int) []string {
 func (l *Lab) kwok(c *credentials, port int) component {
 	return component{name: toolchain.Kwok, port: port, args: []string{
 		"--kubeconfig=" + l.kubeconfig,
-		"--config=" + l.programs.KwokStages(),
+		"--config=" + l.stagesPath(),
 		"--manage-all-nodes",
 		"--cidr=" + podRange,
 		"--node-lease-duration-seconds=40",
