@@ -1,0 +1,72 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/quartet-autoscaling/quartet/admission/patch"
+	"github.com/quartet-autoscaling/quartet/internal/decision"
+	"github.com/quartet-autoscaling/quartet/internal/loop"
+	"github.com/quartet-autoscaling/quartet/internal/vertical"
+)
+
+// visit is one review's pod, handed to the observer and the publisher in the
+// context.
+type visit struct {
+	pod  *corev1.Pod
+	name string
+	// dryRun tells that nothing is to be changed, events included.
+	dryRun bool
+}
+
+type visitKey struct{}
+
+func withVisit(ctx context.Context, v *visit) context.Context {
+	return context.WithValue(ctx, visitKey{}, v)
+}
+
+func visitOf(ctx context.Context) *visit {
+	if v, ok := ctx.Value(visitKey{}).(*visit); ok {
+		return v
+	}
+	return &visit{}
+}
+
+// observer gathers a snapshot.
+type observer struct {
+	mode   string
+	vpas   *vertical.Objects
+	limits *vertical.LimitRanges
+	// rival names another webhook, "" where there is none.
+	rival func() string
+}
+
+// Observe gathers everything that the decision on the pod in the context needs.
+func (o *observer) Observe(ctx context.Context, unit decision.Unit, now time.Time) (patch.Snapshot, error) {
+	v := visitOf(ctx)
+	if v.pod == nil {
+		return patch.Snapshot{}, errors.New("there is no pod to decide on")
+	}
+	vpa := o.vpas.Get(unit.Namespace, unit.Name)
+	if vpa == nil || string(vpa.UID) != unit.UID {
+		return patch.Snapshot{}, loop.ErrGone
+	}
+	return patch.Snapshot{
+		Now: now, Mode: o.mode, Rival: o.rival(), Limits: o.limits.Of(unit.Namespace), Pod: patch.Of(v.pod, v.name),
+		VPA: patch.VPA{
+			Namespace: vpa.Namespace, Name: vpa.Name, UID: string(vpa.UID), UpdateMode: vertical.UpdateMode(vpa),
+			Policy: vertical.Policy(vpa), Recommendations: vertical.Recommendations(vpa),
+		},
+	}, nil
+}
+
+// handing carries a patch out by handing it to the API server in the answer.
+type handing struct{}
+
+// Act succeeds: whether the pod is then made is the API server's to say.
+func (handing) Act(context.Context, patch.Decision) decision.Outcome {
+	return decision.Outcome{Result: decision.Succeeded}
+}

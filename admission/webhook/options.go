@@ -1,0 +1,85 @@
+package webhook
+
+import (
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/quartet-autoscaling/quartet/internal/runtimeflags"
+)
+
+// Options are the webhook's own flags.
+type Options struct {
+	// Port is where reviews are served, from 1 to 65535, on the address of the
+	// secure port.
+	Port int
+	// Namespace is that of the Service, the Secret and the lease; empty means the
+	// pod's own.
+	Namespace string
+	// Service is the name by which the API server calls, Secret that of the
+	// certificate's, and Configuration that of the webhook configurations.
+	Service, Secret, Configuration string
+	// Validity is how long a certificate lasts.
+	Validity time.Duration
+	// LeaseName, LeaseNamespace and LeaseInterval are those of the lease that the
+	// updater waits for. An empty namespace is Namespace.
+	LeaseName, LeaseNamespace string
+	LeaseInterval             time.Duration
+}
+
+// caValidity is how long a CA lasts: longer than any certificate may.
+const caValidity = 10 * 365 * 24 * time.Hour
+
+// NewOptions gives the defaults.
+func NewOptions() *Options {
+	return &Options{
+		Port: 9443, Service: "vpa-admission", Secret: "vpa-admission-webhook", Configuration: "quartet-vpa-admission",
+		Validity: 90 * 24 * time.Hour, LeaseName: "vpa-admission-controller", LeaseInterval: 10 * time.Second,
+	}
+}
+
+const (
+	flagPort           = "webhook-port"
+	flagNamespace      = "namespace"
+	flagService        = "webhook-service"
+	flagSecret         = "certificate-secret"
+	flagConfiguration  = "webhook-configuration"
+	flagValidity       = "certificate-validity"
+	flagLeaseName      = "status-lease-name"
+	flagLeaseNamespace = "status-lease-namespace"
+	flagLeaseInterval  = "status-lease-update-interval"
+)
+
+// AddFlags registers the flags with their present values as defaults.
+func (o *Options) AddFlags(fs *pflag.FlagSet) {
+	fs.IntVar(&o.Port, flagPort, o.Port, "Port that serves the API server's reviews over HTTPS, with a certificate that is made and renewed here.")
+	fs.StringVar(&o.Namespace, flagNamespace, o.Namespace, "Namespace of the Service, the Secret and the lease. Empty uses the namespace of the pod.")
+	fs.StringVar(&o.Service, flagService, o.Service, "Name of the Service by which the API server calls the webhook.")
+	fs.StringVar(&o.Secret, flagSecret, o.Secret, "Name of the Secret that holds the webhook's certificate and its CA. It is made where it is missing.")
+	fs.StringVar(&o.Configuration, flagConfiguration, o.Configuration, "Name of the MutatingWebhookConfiguration and of the ValidatingWebhookConfiguration whose caBundle is kept.")
+	fs.DurationVar(&o.Validity, flagValidity, o.Validity, "How long a certificate lasts. It is renewed when a third of that is left.")
+	fs.StringVar(&o.LeaseName, flagLeaseName, o.LeaseName, "Name of the lease that is kept fresh while new pods are patched. vpa-updater evicts only then.")
+	fs.StringVar(&o.LeaseNamespace, flagLeaseNamespace, o.LeaseNamespace, "Namespace of that lease. Empty uses --namespace.")
+	fs.DurationVar(&o.LeaseInterval, flagLeaseInterval, o.LeaseInterval, "The time from one renewal of that lease to the next.")
+}
+
+// Validate returns the first flag that cannot be used, named in the error.
+func (o *Options) Validate() error {
+	switch {
+	case o.Port < 1 || o.Port > 65535:
+		return runtimeflags.Invalid(flagPort, "%d is not from 1 to 65535", o.Port)
+	case o.Service == "":
+		return runtimeflags.Invalid(flagService, "must not be empty")
+	case o.Secret == "":
+		return runtimeflags.Invalid(flagSecret, "must not be empty")
+	case o.Configuration == "":
+		return runtimeflags.Invalid(flagConfiguration, "must not be empty")
+	case o.Validity < time.Hour || o.Validity > caValidity/2:
+		return runtimeflags.Invalid(flagValidity, "must be from 1h to %s, is %s", caValidity/2, o.Validity)
+	case o.LeaseName == "":
+		return runtimeflags.Invalid(flagLeaseName, "must not be empty")
+	case o.LeaseInterval < time.Second || o.LeaseInterval >= time.Minute:
+		return runtimeflags.Invalid(flagLeaseInterval, "must be at least 1s and below 1m, is %s", o.LeaseInterval)
+	}
+	return nil
+}
