@@ -112,7 +112,7 @@ func TestLeavesWhatAnotherRecommenderWrites(t *testing.T) {
 			}
 			select {
 			case e := <-w.events.Events:
-				if !strings.Contains(e, estimator.ReasonOtherWriter) {
+				if !strings.Contains(e, estimator.ReasonOtherWriter) || !strings.Contains(e, "kind=VerticalPodAutoscaler") {
 					t.Errorf("event %q", e)
 				}
 			default:

@@ -7,6 +7,9 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	vpav1 "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/apis/autoscaling.k8s.io/v1"
 	"k8s.io/client-go/tools/record"
 
 	"github.com/quartet-autoscaling/quartet/internal/decision"
@@ -52,7 +55,16 @@ func (p *publisher) Publish(ctx context.Context, d estimator.Decision, o decisio
 		events = append(events[:len(events):len(events)], estimator.Event{Type: estimator.Warning, Reason: "FailedUpdateStatus", Message: err.Error()})
 	}
 	for _, e := range p.fresh(d.Unit, events, d.At) {
-		p.recorder.Event(v.vpa, e.Type, e.Reason, e.Message)
+		p.recorder.Event(reference(d.Unit), e.Type, e.Reason, e.Message)
+	}
+}
+
+// reference names the object of an event: the recorder's scheme does not know
+// its kind.
+func reference(unit decision.Unit) *corev1.ObjectReference {
+	return &corev1.ObjectReference{
+		APIVersion: vpav1.SchemeGroupVersion.String(), Kind: unit.Kind,
+		Namespace: unit.Namespace, Name: unit.Name, UID: types.UID(unit.UID),
 	}
 }
 

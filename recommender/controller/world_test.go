@@ -53,6 +53,7 @@ func newWorld(t *testing.T, objects ...runtime.Object) *world {
 	t.Helper()
 	w := &world{t: t, kube: fake.NewClientset(pod()), vpasAPI: vpafake.NewSimpleClientset(objects...),
 		usage: metricsfake.NewSimpleClientset(), events: record.NewFakeRecorder(100)}
+	w.events.IncludeObject = true
 	w.start()
 	return w
 }
