@@ -13,21 +13,30 @@ import (
 	"sigs.k8s.io/custom-metrics-apiserver/pkg/provider"
 
 	"github.com/quartet-autoscaling/quartet/internal/buildinfo"
+	"github.com/quartet-autoscaling/quartet/internal/decisionapi"
 	"github.com/quartet-autoscaling/quartet/internal/serving"
 )
 
-// newAPI opens the secure port and serves the external metrics API on it.
-func newAPI(c serving.Config, p provider.ExternalMetricsProvider) (*serving.Server, error) {
+// apiComponent names the group of the last decisions.
+const apiComponent = "adapter"
+
+// newAPI opens the secure port and serves the external metrics API and the last
+// decisions on it.
+func newAPI(c serving.Config, p provider.ExternalMetricsProvider, last *decisionapi.Store) (*serving.Server, error) {
 	c.Codecs = &apiserver.Codecs
 	generic, err := serving.Build(c)
 	if err != nil {
 		return nil, err
 	}
 	describeAPI(generic.Config)
+	generic.AggregatedDiscoveryGroupManager = newLiveDiscovery(p)
 	config := apiserver.Config{GenericConfig: generic.Config}
 	built, err := config.Complete(nil).New(Name, nil, p)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("install external.metrics.k8s.io: %w", err), generic.SecureServing.Listener.Close())
+	}
+	if err := decisionapi.InstallGroup(built.GenericAPIServer, decisionapi.GroupName(apiComponent), last); err != nil {
+		return nil, errors.Join(err, generic.SecureServing.Listener.Close())
 	}
 	return generic.Wrap(built.GenericAPIServer), nil
 }
@@ -50,6 +59,9 @@ func describeAPI(c *genericapiserver.Config) {
 	c.SkipOpenAPIInstallation = false
 	c.OpenAPIConfig = genericapiserver.DefaultOpenAPIConfig(definitions, namer)
 	c.OpenAPIV3Config = genericapiserver.DefaultOpenAPIV3Config(definitions, namer)
+	// Decisions are read only and publish no schema, in no component.
+	decisions := []string{genericapiserver.APIGroupPrefix + "/" + decisionapi.GroupName(apiComponent)}
+	c.OpenAPIConfig.IgnorePrefixes, c.OpenAPIV3Config.IgnorePrefixes = decisions, decisions
 	c.OpenAPIConfig.Info.Title, c.OpenAPIV3Config.Info.Title = Name, Name
 	c.OpenAPIConfig.Info.Version, c.OpenAPIV3Config.Info.Version = buildinfo.Get().Version, buildinfo.Get().Version
 }

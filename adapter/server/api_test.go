@@ -21,6 +21,7 @@ import (
 	"github.com/quartet-autoscaling/quartet/adapter/query"
 	"github.com/quartet-autoscaling/quartet/adapter/table"
 	"github.com/quartet-autoscaling/quartet/internal/decision"
+	"github.com/quartet-autoscaling/quartet/internal/decisionapi"
 	"github.com/quartet-autoscaling/quartet/internal/serving"
 	"github.com/quartet-autoscaling/quartet/internal/serving/servingtest"
 )
@@ -33,6 +34,9 @@ var users = map[string]servingtest.User{
 	"token-of-hpa": {Name: "hpa", May: func(s authorizationv1.SubjectAccessReviewSpec) bool {
 		return s.NonResourceAttributes != nil || (s.ResourceAttributes != nil &&
 			s.ResourceAttributes.Group == "external.metrics.k8s.io" && s.ResourceAttributes.Namespace == "shop")
+	}},
+	"token-of-viewer": {Name: "viewer", May: func(s authorizationv1.SubjectAccessReviewSpec) bool {
+		return s.ResourceAttributes != nil && s.ResourceAttributes.Namespace == "shop" && s.ResourceAttributes.Resource == "decisions"
 	}},
 	"token-of-tenant": {Name: "tenant", May: func(s authorizationv1.SubjectAccessReviewSpec) bool {
 		return s.ResourceAttributes != nil && s.ResourceAttributes.Namespace == "shop" && s.ResourceAttributes.Resource == "other-metric"
@@ -47,6 +51,7 @@ func (r reads) Read(result string) { r[result]++ }
 type api struct {
 	url   string
 	table *table.Table
+	last  *decisionapi.Store
 	clock *clocktesting.FakePassiveClock
 }
 
@@ -58,10 +63,11 @@ func startAPI(t *testing.T) *api {
 	}
 	a := &api{
 		url: "https://" + listener.Addr().String(), table: table.New(), clock: clocktesting.NewFakePassiveClock(epoch),
+		last: decisionapi.NewStore(decisionapi.StoreConfig{Component: apiComponent}),
 	}
 	server, err := newAPI(serving.Config{
 		Name: Name, Options: serving.NewOptions(), Listener: listener, Kubeconfig: servingtest.Start(t, users).Kubeconfig,
-	}, &externalProvider{table: a.table, clock: a.clock, observer: reads{}})
+	}, &externalProvider{table: a.table, clock: a.clock, observer: reads{}}, a.last)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +87,7 @@ func startAPI(t *testing.T) *api {
 	return a
 }
 
-func (a *api) get(t *testing.T, path, token string) (int, string) {
+func (a *api) get(t *testing.T, path, token string, accept ...string) (int, string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.url+path, nil)
 	if err != nil {
@@ -89,6 +95,9 @@ func (a *api) get(t *testing.T, path, token string) (int, string) {
 	}
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	for _, form := range accept {
+		request.Header.Set("Accept", form)
 	}
 	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true,
@@ -210,6 +219,17 @@ func TestDiscovery(t *testing.T) {
 		}
 		return out
 	}
+	aggregated := func() string {
+		t.Helper()
+		code, body := a.get(t, "/apis", "token-of-hpa", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList")
+		if code != http.StatusOK {
+			t.Fatalf("aggregated discovery = %d: %s", code, body)
+		}
+		return body
+	}
+	if body := aggregated(); !strings.Contains(body, `"resource":"`+placeholder+`"`) {
+		t.Errorf("aggregated discovery without any metric: %s", body)
+	}
 	// An empty list would make kubectl and Helm fail for the whole cluster.
 	if diff := cmp.Diff([]string{placeholder}, names()); diff != "" {
 		t.Errorf("without any metric (-want +got):\n%s", diff)
@@ -221,6 +241,9 @@ func TestDiscovery(t *testing.T) {
 	if diff := cmp.Diff([]string{"orders-depth", "orders-rate", "orders-wait"}, names()); diff != "" {
 		t.Errorf("with metrics (-want +got):\n%s", diff)
 	}
+	if body := aggregated(); !strings.Contains(body, `"resource":"orders-wait"`) || strings.Contains(body, placeholder) {
+		t.Errorf("aggregated discovery with metrics: %s", body)
+	}
 	if code, body := a.get(t, "/apis", "token-of-hpa"); code != http.StatusOK || !strings.Contains(body, "external.metrics.k8s.io") {
 		t.Errorf("the groups = %d: %s", code, body)
 	}
@@ -228,6 +251,32 @@ func TestDiscovery(t *testing.T) {
 		if code, body := a.get(t, path, "token-of-hpa"); code != http.StatusOK {
 			t.Errorf("GET %s = %d: %s", path, code, body)
 		}
+	}
+}
+
+// TestLastDecisions: explain reads them by the permissions of its user, beside
+// the metrics and as any other group.
+func TestLastDecisions(t *testing.T) {
+	a := startAPI(t)
+	a.last.Put(orders, func() decisionapi.Decision {
+		return decisionapi.Render(decision.Decision[string, struct{}]{
+			Component: query.Component, Unit: orders, At: epoch, To: "orders-depth=7", Reason: "Serving",
+		}, decision.Outcome{Result: decision.Succeeded}, nil)
+	})
+	path := "/apis/adapter.decisions.quartet.dev/v1alpha1/namespaces/shop/decisions"
+	for _, p := range []string{path, path + "/orders"} {
+		if code, body := a.get(t, p, "token-of-viewer"); code != http.StatusOK || !strings.Contains(body, `"to":"orders-depth=7"`) {
+			t.Errorf("GET %s = %d: %s", p, code, body)
+		}
+		if code, body := a.get(t, p, "token-of-tenant"); code != http.StatusForbidden {
+			t.Errorf("GET %s by a tenant without the permission = %d: %s", p, code, body)
+		}
+	}
+	if code, body := a.get(t, path+"/others", "token-of-viewer"); code != http.StatusNotFound {
+		t.Errorf("a decision that was never made = %d: %s", code, body)
+	}
+	if code, body := a.get(t, "/apis", "token-of-hpa"); code != http.StatusOK || !strings.Contains(body, "adapter.decisions.quartet.dev") {
+		t.Errorf("the groups = %d: %s", code, body)
 	}
 }
 

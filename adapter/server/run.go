@@ -24,6 +24,7 @@ import (
 	"github.com/quartet-autoscaling/quartet/adapter/table"
 	"github.com/quartet-autoscaling/quartet/api/v1alpha1"
 	"github.com/quartet-autoscaling/quartet/internal/buildinfo"
+	"github.com/quartet-autoscaling/quartet/internal/decisionapi"
 	"github.com/quartet-autoscaling/quartet/internal/leader"
 	"github.com/quartet-autoscaling/quartet/internal/ledger"
 	"github.com/quartet-autoscaling/quartet/internal/runtimeflags"
@@ -37,21 +38,25 @@ func run(ctx context.Context, flags *runtimeflags.Flags, port *serving.Options) 
 	if err != nil {
 		return err
 	}
-	metrics, held := newOwnMetrics(), table.New()
+	held := memory{
+		table: table.New(), metrics: newOwnMetrics(),
+		// Every replica decides, so every one of them answers.
+		last: decisionapi.NewStore(decisionapi.StoreConfig{Component: apiComponent}),
+	}
 	server, err := newAPI(
 		serving.Config{Name: Name, Options: port, Kubeconfig: flags.Kubeconfig},
-		&externalProvider{table: held, clock: clock.RealClock{}, observer: metrics})
+		&externalProvider{table: held.table, clock: clock.RealClock{}, observer: held.metrics}, held.last)
 	if err != nil {
 		return err
 	}
-	if err := registerMetrics(metrics); err != nil {
+	if err := registerMetrics(held.metrics); err != nil {
 		return err
 	}
 	if !flags.Mode.Decides() {
 		slog.Info("Mode is Off: no source is polled and no metric is served")
 		return server.Run(ctx)
 	}
-	work, err := newWork(connection, flags, held, metrics)
+	work, err := newWork(connection, flags, held)
 	if err != nil {
 		return err
 	}
@@ -60,6 +65,13 @@ func run(ctx context.Context, flags *runtimeflags.Flags, port *serving.Options) 
 		return err
 	}
 	return all(ctx, server.Run, work.watch, work.lead)
+}
+
+// memory is what the loop fills and the secure port reads.
+type memory struct {
+	table   *table.Table
+	last    *decisionapi.Store
+	metrics *ownMetrics
 }
 
 func registerMetrics(m *ownMetrics) error {
@@ -100,7 +112,7 @@ type work struct {
 	ledger     *ledger.Writer[query.Snapshot, query.State, query.Decision]
 }
 
-func newWork(connection *rest.Config, flags *runtimeflags.Flags, held *table.Table, metrics *ownMetrics) (*work, error) {
+func newWork(connection *rest.Config, flags *runtimeflags.Flags, held memory) (*work, error) {
 	scheme, err := newScheme()
 	if err != nil {
 		return nil, err
@@ -124,7 +136,7 @@ func newWork(connection *rest.Config, flags *runtimeflags.Flags, held *table.Tab
 		Objects: w.objects, Secrets: direct, Status: direct,
 		Events:   w.events.NewRecorder(scheme, Name),
 		Builders: []source.Builder{natsjetstream.NewBuilder()},
-		Table:    held, PollObserver: metrics,
+		Table:    held.table, Last: held.last, PollObserver: held.metrics,
 		Mode: query.Mode(flags.Mode), Clock: clock.RealClock{}, Log: slog.Default(),
 	}
 	if flags.LedgerDir != "" {
@@ -139,7 +151,7 @@ func newWork(connection *rest.Config, flags *runtimeflags.Flags, held *table.Tab
 	if w.controller, err = controller.New(config); err != nil {
 		return nil, err
 	}
-	return w, telemetry.Registry.Register(&stateMetrics{table: held, summarizer: w.controller, clock: config.Clock})
+	return w, telemetry.Registry.Register(&stateMetrics{table: held.table, summarizer: w.controller, clock: config.Clock})
 }
 
 func newScheme() (*runtime.Scheme, error) {

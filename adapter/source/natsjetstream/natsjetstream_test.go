@@ -3,6 +3,7 @@ package natsjetstream_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -51,11 +52,16 @@ func TestReadsTheQueue(t *testing.T) {
 
 	q.publish(t, "orders.new", 10)
 	q.fetch(t, 6, 4)
-	full := mustPoll(t, p)
 	want = map[query.Kind]float64{query.Pending: 4, query.AckPending: 2, query.Redelivered: 0}
-	if diff := cmp.Diff(want, counts(full)); diff != "" {
-		t.Errorf("a queue in use (-want +got):\n%s", diff)
-	}
+	var full query.Reading
+	// The server counts what is pending a moment after it stored it.
+	eventually(t, func() error {
+		full = mustPoll(t, p)
+		if diff := cmp.Diff(want, counts(full)); diff != "" {
+			return fmt.Errorf("a queue in use (-want +got):\n%s", diff)
+		}
+		return nil
+	})
 	if diff := cmp.Diff([]uint64{6, 6}, full.Delivered); diff != "" {
 		t.Errorf("delivered (-want +got):\n%s", diff)
 	}
@@ -91,14 +97,16 @@ func TestOldestAge(t *testing.T) {
 	q.publish(t, "orders.b", 1)
 	q.publish(t, "orders.a", 1)
 	q.fetch(t, 1, 1) // the one of orders.b
-	reading := mustPoll(t, p)
-	got := reading.Gauges[query.OldestAge]
-	if got.Presence != query.Number || got.Value <= 0 || got.Value > time.Since(began).Seconds() {
-		t.Errorf("the oldest message is %+v old, published less than %s ago", got, time.Since(began))
-	}
-	if diff := cmp.Diff(1.0, reading.Gauges[query.Pending].Value); diff != "" {
-		t.Errorf("pending of the filter's subjects (-want +got):\n%s", diff)
-	}
+	eventually(t, func() error {
+		gauges := mustPoll(t, p).Gauges
+		if pending := gauges[query.Pending]; pending.Value != 1 {
+			return fmt.Errorf("pending of the filter's subjects is %+v, want 1", pending)
+		}
+		if age := gauges[query.OldestAge]; age.Presence != query.Number || age.Value <= 0 || age.Value > time.Since(began).Seconds() {
+			return fmt.Errorf("the oldest message is %+v old, published less than %s ago", age, time.Since(began))
+		}
+		return nil
+	})
 }
 
 func TestMissingStreamAndConsumer(t *testing.T) {
@@ -127,7 +135,13 @@ func TestServerThatIsAwayComesBack(t *testing.T) {
 	q := makeQueue(t, s.ClientURL(), jetstream.ConsumerConfig{})
 	q.publish(t, "orders.new", 3)
 	p := open(t, spec(s.ClientURL()), nil)
-	before := mustPoll(t, p)
+	var before query.Reading
+	eventually(t, func() error {
+		if before = mustPoll(t, p); before.Gauges[query.Pending].Value != 3 {
+			return fmt.Errorf("pending is %+v, want 3", before.Gauges[query.Pending])
+		}
+		return nil
+	})
 	port := s.Addr().(*net.TCPAddr).Port
 
 	s.Shutdown()
