@@ -105,7 +105,7 @@ func testPool() *v1alpha1.NodePool {
 			Template: v1alpha1.NodeTemplate{Capacity: corev1.ResourceList{
 				"cpu": resource.MustParse("2"), "memory": resource.MustParse("4Gi"),
 			}},
-			Provider:   v1alpha1.NodeProvider{Kwok: &v1alpha1.KwokProvider{BootTime: &metav1.Duration{Duration: time.Second}}},
+			Provider: v1alpha1.NodeProvider{Kwok: &v1alpha1.KwokProvider{BootTime: &metav1.Duration{Duration: time.Second}}},
 			// Only pods and budgets are to hold a node.
 			ScaleDown:  &v1alpha1.ScaleDownTimes{UtilizationThresholdPercent: ptr.To[int32](100)},
 			Disruption: &v1alpha1.NodeDisruption{Budgets: []v1alpha1.DisruptionBudget{{Nodes: ptr.To[int32](3)}}},

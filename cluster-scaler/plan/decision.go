@@ -184,6 +184,7 @@ const (
 	ReasonSteady   = "Steady"
 	ReasonScaleUp  = "ScaleUp"
 	ReasonDrain    = "ScaleDown"
+	ReasonUndone   = "DrainUndone"
 	ReasonHeld     = "Held"
 	ReasonRival    = "OtherScalerActs"
 	ReasonFailed   = "PlanFailed"

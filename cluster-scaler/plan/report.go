@@ -105,9 +105,9 @@ func (t *turn) conclude() {
 }
 
 func (t *turn) summary() {
-	growing, waiting := 0, len(t.left)
+	growing, draining, waiting := 0, 0, len(t.left)
 	for _, p := range t.pools {
-		growing += len(p.growth.Nodes)
+		growing, draining = growing+len(p.growth.Nodes), draining+p.draining
 	}
 	a := t.d.Actions
 	switch {
@@ -117,9 +117,13 @@ func (t *turn) summary() {
 		t.d.Reason, t.d.Message = ReasonScaleUp, fmt.Sprintf("%s asked for", count(growing, "node"))
 	case len(a.Taint)+len(a.Evict)+len(a.Delete) > 0:
 		t.d.Reason = ReasonDrain
-		t.d.Message = fmt.Sprintf("%s begin to drain, %s evicted, %s removed", count(len(a.Taint), "node"), count(len(a.Evict), "pod"), count(len(a.Delete), "node"))
+		t.d.Message = fmt.Sprintf("drains begun: %s, %s evicted, %s removed", count(len(a.Taint), "node"), count(len(a.Evict), "pod"), count(len(a.Delete), "node"))
+	case len(a.Undo) > 0:
+		t.d.Reason, t.d.Message = ReasonUndone, fmt.Sprintf("drains given back: %s", count(len(a.Undo), "node"))
+	case draining > 0:
+		t.d.Reason, t.d.Message = ReasonDrain, fmt.Sprintf("drains that wait for pods to end or for budgets: %s", count(draining, "node"))
 	case waiting > 0:
-		t.d.Reason, t.d.Message = ReasonHeld, fmt.Sprintf("%s wait that no pool helps", count(waiting, "pod"))
+		t.d.Reason, t.d.Message = ReasonHeld, fmt.Sprintf("%s waiting that no pool helps", count(waiting, "pod"))
 	case !a.empty():
 		t.d.Reason, t.d.Message = ReasonSettling, "requests are settled"
 	default:

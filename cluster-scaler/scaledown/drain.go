@@ -68,11 +68,11 @@ func (p *planner) undo(name string, movers []string, v *Verdict) (*hold, error) 
 	if h := p.stalled(name, movers, v); h != nil {
 		return h, nil
 	}
-	stuck, err := p.elsewhere(name, p.lasting(movers))
-	if err != nil || stuck == "" {
-		return nil, err
+	h, err := p.elsewhere(name, p.lasting(movers))
+	if h != nil {
+		h.Message = "given back: " + h.Message
 	}
-	return &hold{NoPlaceToMovePods, fmt.Sprintf("given back: pod %s fits on no other node", stuck)}, nil
+	return h, err
 }
 
 // lasting leaves out pods that are ending: their successors are counted already.

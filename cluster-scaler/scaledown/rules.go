@@ -101,12 +101,8 @@ func podsMovable(t *trial) (*hold, error) {
 }
 
 func podsFit(t *trial) (*hold, error) {
-	stuck, err := t.elsewhere(t.name, t.movers)
-	if err != nil {
-		return nil, err
-	}
-	if stuck != "" {
-		return &hold{NoPlaceToMovePods, fmt.Sprintf("pod %s fits on no other node", stuck)}, nil
+	if h, err := t.elsewhere(t.name, t.movers); h != nil || err != nil {
+		return h, err
 	}
 	since, known := t.old.Unneeded[t.name]
 	if !known {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/quartet-autoscaling/quartet/cluster-scaler/nodepool"
+	"github.com/quartet-autoscaling/quartet/cluster-scaler/scheduling"
 	"github.com/quartet-autoscaling/quartet/cluster-scaler/world"
 )
 
@@ -179,23 +180,42 @@ func percent(used, offered int64) int32 {
 	return int32(min(used/max(offered/100, 1), 100_000))
 }
 
-// elsewhere moves the pods of a node to standing ones. It names the first pod
-// that fits nowhere, and then leaves all where they were.
-func (p *planner) elsewhere(node string, pods []string) (stuck string, err error) {
+// elsewhere moves the pods of a node to standing ones. Where one fits nowhere it
+// says so, and leaves all where they were.
+func (p *planner) elsewhere(node string, pods []string) (*hold, error) {
 	others := slices.DeleteFunc(slices.Clone(p.w.Standing), func(n string) bool { return n == node })
 	for i, key := range pods {
 		if err := p.w.Take(key); err != nil {
-			return "", err
+			return nil, err
 		}
-		to, _ := p.w.Ask(key).First(others)
+		to, refused := p.w.Ask(key).First(others)
 		if to == "" {
-			return key, p.back(node, pods[:i+1])
+			h := &hold{NoPlaceToMovePods, fmt.Sprintf("pod %s fits on no other node: %s", key, most(refused))}
+			return h, p.back(node, pods[:i+1])
 		}
 		if err := p.w.Place(key, to); err != nil {
-			return "", err
+			return nil, err
 		}
 	}
-	return "", nil
+	return nil, nil
+}
+
+// most sums up what nodes said by what most of them did.
+func most(refused []scheduling.Verdict) string {
+	if len(refused) == 0 {
+		return "there is none"
+	}
+	count := map[string]int{}
+	for _, v := range refused {
+		count[v.String()]++
+	}
+	best := ""
+	for _, text := range nodepool.Names(count) {
+		if count[text] > count[best] {
+			best = text
+		}
+	}
+	return fmt.Sprintf("%s (%d of %d)", best, count[best], len(refused))
 }
 
 func (p *planner) back(node string, pods []string) error {

@@ -75,7 +75,7 @@ func Order(s *nodepool.Snapshot, pods []string) {
 func Plan(w *world.World, pools []Pool, pods []string) (Result, error) {
 	p := &planner{w: w, result: Result{
 		Growth: map[string]Growth{}, Placed: map[string]string{}, Refused: map[string]map[string]Refusal{},
-	}, refused: map[string]map[string]Refusal{}, pools: slices.Clone(pools)}
+	}, refused: map[string]map[string]Refusal{}, probed: map[string]bool{}, pools: slices.Clone(pools)}
 	left := slices.Clone(pods)
 	for len(left) > 0 {
 		best, err := p.best(left)
@@ -90,8 +90,7 @@ func Plan(w *world.World, pools []Pool, pods []string) (Result, error) {
 		}
 		left = slices.DeleteFunc(left, func(key string) bool { return p.result.Placed[key] != "" })
 	}
-	p.explain(left)
-	return p.result, nil
+	return p.result, p.explain(left)
 }
 
 type planner struct {
@@ -100,6 +99,8 @@ type planner struct {
 	result Result
 	// refused holds what a fresh node of a pool said, by class and pool.
 	refused map[string]map[string]Refusal
+	// probed are the classes and pools that were asked for an explanation.
+	probed map[string]bool
 }
 
 // option is one pool's way to take pods.
@@ -178,16 +179,22 @@ func (p *planner) take(o *option) error {
 	return nil
 }
 
-// explain says of each pod left why no pool grew for it.
-func (p *planner) explain(pods []string) {
+// explain says of each pod left why no pool grew for it. A pool without room is
+// still asked whether its nodes would take the pod: more room might not help.
+func (p *planner) explain(pods []string) error {
 	for _, key := range pods {
 		class := p.w.Snapshot.Pods[key].Class
 		why := map[string]Refusal{}
 		for _, pool := range p.pools {
-			switch r, asked := p.refused[class][pool.Name]; {
+			if pool.Blocked == "" && pool.Room <= 0 {
+				if err := p.probe(pool, key); err != nil {
+					return err
+				}
+			}
+			switch r, refused := p.refused[class][pool.Name]; {
 			case pool.Blocked != "":
 				why[pool.Name] = Refusal{Rule: pool.Blocked, Message: pool.Why}
-			case asked:
+			case refused:
 				why[pool.Name] = r
 			default:
 				why[pool.Name] = Refusal{Rule: "max", Message: fmt.Sprintf("the pool may not have more than %d nodes", p.w.Snapshot.Pools[pool.Name].Max)}
@@ -195,6 +202,19 @@ func (p *planner) explain(pods []string) {
 		}
 		p.result.Refused[key] = why
 	}
+	return nil
+}
+
+// probe notes what a fresh node of the pool says to a pod, once for a class.
+func (p *planner) probe(pool Pool, key string) error {
+	class := p.w.Snapshot.Pods[key].Class
+	if p.probed[class+"/"+pool.Name] {
+		return nil
+	}
+	p.probed[class+"/"+pool.Name] = true
+	pool.Room = 1
+	_, err := p.try(pool, []string{key})
+	return err
 }
 
 // amount reads a list as thousandths of CPUs and bytes.
