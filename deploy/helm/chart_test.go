@@ -7,15 +7,13 @@ package helm_test
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -36,7 +34,7 @@ func newScheme(t *testing.T) *runtime.Scheme {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
 		corev1.AddToScheme, appsv1.AddToScheme, rbacv1.AddToScheme, policyv1.AddToScheme,
-		apiextensionsv1.AddToScheme, apiregistrationv1.AddToScheme,
+		apiextensionsv1.AddToScheme, apiregistrationv1.AddToScheme, admissionregistrationv1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
 			t.Fatal(err)
@@ -124,56 +122,44 @@ func TestLint(t *testing.T) {
 	}
 }
 
-func TestDefaultObjects(t *testing.T) {
-	objects := render(t)
-	crds := 0
-	for key := range objects {
-		if strings.HasPrefix(key, "CustomResourceDefinition/") {
-			crds++
-		}
-	}
-	if crds != 7 {
-		t.Errorf("%d CRDs, want 7", crds)
-	}
-	for _, component := range []string{"metrics-adapter", "hpa-controller"} {
-		deployment := get[*appsv1.Deployment](t, objects, "Deployment/"+component)
-		container := deployment.Spec.Template.Spec.Containers[0]
-		if diff := cmp.Diff([]string{"/" + component}, container.Command); diff != "" {
-			t.Errorf("%s: command (-want +have):\n%s", component, diff)
-		}
-		if objects["PodDisruptionBudget/"+component] != nil {
-			t.Errorf("%s: one replica has a disruption budget, which would block every drain", component)
-		}
-		selector := get[*corev1.Service](t, objects, "Service/"+component).Spec.Selector
-		for key, value := range selector {
-			if deployment.Spec.Template.Labels[key] != value {
-				t.Errorf("%s: the Service's selector %v misses the pods %v", component, selector, deployment.Spec.Template.Labels)
-			}
-		}
-	}
+// components are the binaries' names by their keys among the values.
+var components = map[string]string{
+	"metricsAdapter": "metrics-adapter", "hpaController": "hpa-controller", "vpaRecommender": "vpa-recommender",
+	"vpaUpdater": "vpa-updater", "vpaAdmission": "vpa-admission", "clusterScaler": "cluster-scaler",
 }
 
-// TestCertificates checks that the aggregation layer would trust what each
-// binary serves.
-func TestCertificates(t *testing.T) {
+// everything is rendered with all components, and what else is set.
+func everything(t *testing.T, set ...string) rendered {
+	t.Helper()
+	var all []string
+	for key := range components {
+		all = append(all, key+".enabled=true")
+	}
+	slices.Sort(all)
+	return render(t, append(all, set...)...)
+}
+
+func (r rendered) count(kind string) int {
+	n := 0
+	for key := range r {
+		if strings.HasPrefix(key, kind+"/") {
+			n++
+		}
+	}
+	return n
+}
+
+func TestDefaultObjects(t *testing.T) {
 	objects := render(t)
-	for component, apiService := range map[string]string{
-		"metrics-adapter": "v1beta1.external.metrics.k8s.io",
-		"hpa-controller":  "v1alpha1.hpa.decisions.quartet.dev",
+	for kind, want := range map[string]int{
+		"CustomResourceDefinition": 7, "Deployment": 2, "MutatingWebhookConfiguration": 0, "ValidatingWebhookConfiguration": 0,
 	} {
-		secret := get[*corev1.Secret](t, objects, "Secret/"+component+"-tls")
-		pair, err := tls.X509KeyPair(secret.Data["tls.crt"], secret.Data["tls.key"])
-		if err != nil {
-			t.Fatalf("%s: %v", component, err)
+		if n := objects.count(kind); n != want {
+			t.Errorf("%d of %s, want %d", n, kind, want)
 		}
-		roots := x509.NewCertPool()
-		if !roots.AppendCertsFromPEM(get[*apiregistrationv1.APIService](t, objects, "APIService/"+apiService).Spec.CABundle) {
-			t.Fatalf("%s: no certificate in the APIService's caBundle", component)
-		}
-		host := component + "." + namespace + ".svc"
-		if _, err := pair.Leaf.Verify(x509.VerifyOptions{DNSName: host, Roots: roots}); err != nil {
-			t.Errorf("%s: %v", component, err)
-		}
+	}
+	for _, component := range []string{"metrics-adapter", "hpa-controller"} {
+		get[*appsv1.Deployment](t, objects, "Deployment/"+component)
 	}
 }
 
@@ -193,9 +179,9 @@ func TestValues(t *testing.T) {
 			without: []string{"Deployment/metrics-adapter", "APIService/v1beta1.external.metrics.k8s.io", "ClusterRole/quartet:metrics-adapter"},
 		},
 		"each API group can be left out": {
-			set:     []string{"apiServices.externalMetrics=false", "apiServices.hpaDecisions=false"},
+			set:     []string{"apiServices.externalMetrics=false", "apiServices.hpaDecisions=false", "apiServices.adapterDecisions=false"},
 			want:    []string{"Secret/metrics-adapter-tls"},
-			without: []string{"APIService/v1beta1.external.metrics.k8s.io", "APIService/v1alpha1.hpa.decisions.quartet.dev"},
+			without: []string{"APIService/v1beta1.external.metrics.k8s.io", "APIService/v1alpha1.hpa.decisions.quartet.dev", "APIService/v1alpha1.adapter.decisions.quartet.dev"},
 		},
 		"a certificate can be given": {
 			set:     []string{"hpaController.tls.existingSecret=mine", "hpaController.tls.caBundle=pem"},
@@ -214,6 +200,40 @@ func TestValues(t *testing.T) {
 		"CRDs can be left to others": {
 			set:     []string{"crds.install=false"},
 			without: []string{"CustomResourceDefinition/metricsources.autoscaling.quartet.dev"},
+		},
+		"upstream's CRDs come with the first that needs them": {
+			set: []string{"vpaUpdater.enabled=true"},
+			want: []string{
+				"CustomResourceDefinition/verticalpodautoscalers.autoscaling.k8s.io",
+				"CustomResourceDefinition/verticalpodautoscalercheckpoints.autoscaling.k8s.io",
+			},
+		},
+		"upstream's CRDs can be left to others": {
+			set:     []string{"vpaUpdater.enabled=true", "crds.installVPA=false"},
+			want:    []string{"Deployment/vpa-updater", "CustomResourceDefinition/nodepools.autoscaling.quartet.dev"},
+			without: []string{"CustomResourceDefinition/verticalpodautoscalers.autoscaling.k8s.io"},
+		},
+		"the lease of upstream's admission webhook": {
+			set:     []string{"vpaUpdater.enabled=true", "vpaUpdater.admissionLease.namespace=vpa"},
+			want:    []string{"Role/vpa/quartet:vpa-updater:admission-lease", "RoleBinding/vpa/quartet:vpa-updater:admission-lease"},
+			without: []string{"Role/quartet:vpa-updater:admission-lease"},
+		},
+		"an admission webhook that is off is not asked": {
+			set:     []string{"vpaAdmission.enabled=true", "vpaAdmission.mode=Off"},
+			want:    []string{"Deployment/vpa-admission", "Secret/vpa-admission-webhook"},
+			without: []string{"MutatingWebhookConfiguration/quartet-vpa-admission", "ValidatingWebhookConfiguration/quartet-vpa-admission"},
+		},
+		"decisions of the components can be left out": {
+			set: []string{
+				"vpaRecommender.enabled=true", "vpaUpdater.enabled=true", "vpaAdmission.enabled=true", "clusterScaler.enabled=true",
+				"apiServices.recommenderDecisions=false", "apiServices.updaterDecisions=false",
+				"apiServices.admissionDecisions=false", "apiServices.clusterDecisions=false",
+			},
+			want: []string{"APIService/v1alpha1.hpa.decisions.quartet.dev"},
+			without: []string{
+				"APIService/v1alpha1.recommender.decisions.quartet.dev", "APIService/v1alpha1.updater.decisions.quartet.dev",
+				"APIService/v1alpha1.admission.decisions.quartet.dev", "APIService/v1alpha1.cluster.decisions.quartet.dev",
+			},
 		},
 	}
 	for name, c := range cases {
@@ -235,10 +255,12 @@ func TestValues(t *testing.T) {
 
 func TestRefusedValues(t *testing.T) {
 	cases := map[string]struct{ set, want string }{
-		"a misspelled key":    {set: "hpaControler.mode=Auto", want: "hpaControler"},
-		"an unknown mode":     {set: "hpaController.mode=On", want: "/hpaController/mode"},
-		"a port out of range": {set: "metricsAdapter.port=70000", want: "/metricsAdapter/port"},
-		"a bare argument":     {set: "hpaController.extraArgs={version}", want: "/hpaController/extraArgs/0"},
+		"a misspelled key":           {set: "hpaControler.mode=Auto", want: "hpaControler"},
+		"an unknown mode":            {set: "hpaController.mode=On", want: "/hpaController/mode"},
+		"a port out of range":        {set: "metricsAdapter.port=70000", want: "/metricsAdapter/port"},
+		"a key of another component": {set: "hpaController.webhookPort=9443", want: "webhookPort"},
+		"no time to answer":          {set: "vpaAdmission.webhook.timeoutSeconds=0", want: "/vpaAdmission/webhook/timeoutSeconds"},
+		"a bare argument":            {set: "hpaController.extraArgs={version}", want: "/hpaController/extraArgs/0"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -270,42 +292,5 @@ func TestPodSettings(t *testing.T) {
 	crd := get[*apiextensionsv1.CustomResourceDefinition](t, objects, "CustomResourceDefinition/nodepools.autoscaling.quartet.dev")
 	if _, kept := crd.Annotations["helm.sh/resource-policy"]; kept {
 		t.Error("the CRD is kept although crds.keep is false")
-	}
-}
-
-// TestPermissions holds the roles of the binaries to a list: a new permission is
-// a decision that a reviewer must see.
-func TestPermissions(t *testing.T) {
-	objects := render(t)
-	for name, want := range map[string][]string{
-		"quartet:metrics-adapter": {
-			"autoscaling.quartet.dev/metricsources get list watch",
-			"autoscaling.quartet.dev/metricsources/status patch",
-			"events.k8s.io/events create patch",
-		},
-		"quartet:hpa-controller": {
-			"*/*/scale get update",
-			"autoscaling/horizontalpodautoscalers get list watch",
-			"autoscaling/horizontalpodautoscalers/status update",
-			"custom.metrics.k8s.io/* get list",
-			"events create patch",
-			"external.metrics.k8s.io/* get list",
-			"metrics.k8s.io/pods get list",
-			"pods list watch",
-		},
-	} {
-		role := get[*rbacv1.ClusterRole](t, objects, "ClusterRole/"+name)
-		var have []string
-		for _, rule := range role.Rules {
-			for _, group := range rule.APIGroups {
-				for _, resource := range rule.Resources {
-					have = append(have, strings.TrimPrefix(group+"/"+resource, "/")+" "+strings.Join(rule.Verbs, " "))
-				}
-			}
-		}
-		slices.Sort(have)
-		if diff := cmp.Diff(want, have); diff != "" {
-			t.Errorf("%s (-want +have):\n%s", name, diff)
-		}
 	}
 }

@@ -1,5 +1,6 @@
 // Command generate makes the files that are derived from the code: deep copies
-// of the API types, the CRDs of the chart, and the flag reference in docs/flags.
+// of the API types, the CRDs of the chart, ours and those of upstream's types
+// that we use, and the flag reference in docs/flags.
 // With --check it writes nothing and fails where a file is not what it would
 // make. It imports none of the product, so that it works while the product does
 // not compile for want of what it makes.
@@ -28,6 +29,9 @@ type output struct {
 	glob string
 	// command makes them in the folder that is appended to the last argument.
 	command []string
+	// upstream, in place of the command, is a file of a required module that is
+	// taken over as it is.
+	upstream *moduleFile
 }
 
 // Deep copies come first: the programs of the others may not compile without.
@@ -45,6 +49,10 @@ var outputs = []output{
 			"go", "tool", "-modfile=hack/tools/controller-gen/go.mod", "controller-gen",
 			"crd", "paths=./api/...", "output:crd:dir=",
 		},
+	},
+	{
+		dir: "deploy/helm/quartet/files/crds/vpa", glob: "*.yaml",
+		upstream: &moduleFile{module: "k8s.io/autoscaler/vertical-pod-autoscaler", path: "deploy/vpa-v1-crd-gen.yaml"},
 	},
 	{
 		dir: "docs/flags", glob: "*.md",
@@ -97,10 +105,13 @@ func generate(ctx context.Context, check bool) error {
 	return nil
 }
 
-// make runs the command into an empty folder.
+// make fills an empty folder.
 func (o output) make(ctx context.Context, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("make a folder to generate into: %w", err)
+	}
+	if o.upstream != nil {
+		return o.upstream.copyTo(ctx, dir)
 	}
 	args := slices.Clone(o.command)
 	args[len(args)-1] += dir

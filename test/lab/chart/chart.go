@@ -77,7 +77,7 @@ func Render(ctx context.Context, c Config) (*Rendered, error) {
 }
 
 // values returns what to render with: a port of this machine for each component of the chart, which is each value
-// that is a map with a port, and the caller's values over that.
+// that is a map with a port, another where it has a port for webhooks too, and the caller's values over that.
 func (c Config) values() (map[string]any, error) {
 	content, err := os.ReadFile(filepath.Join(c.Chart, "values.yaml"))
 	if err != nil {
@@ -98,13 +98,20 @@ func (c Config) values() (map[string]any, error) {
 		if !ok || component["port"] == nil {
 			continue
 		}
-		port, err := c.TakePort()
-		if err != nil {
-			return nil, err
-		}
+		ports := map[string]any{"bindAddress": "127.0.0.1"}
 		// The API server asks a Service without a cluster address at the port of its reference, so that has to be
 		// the port of the process as well.
-		values[name] = map[string]any{"port": port, "servicePort": port, "bindAddress": "127.0.0.1"}
+		for _, key := range [][2]string{{"port", "servicePort"}, {"webhookPort", "webhookServicePort"}} {
+			if component[key[0]] == nil {
+				continue
+			}
+			port, err := c.TakePort()
+			if err != nil {
+				return nil, err
+			}
+			ports[key[0]], ports[key[1]] = port, port
+		}
+		values[name] = ports
 	}
 	return merge(values, c.Values), nil
 }

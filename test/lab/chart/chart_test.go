@@ -14,6 +14,7 @@ func TestValuesGiveEachComponentAPort(t *testing.T) {
 	const values = `
 image: {repository: x, tag: ""}
 second: {port: 6443, replicas: 2}
+third: {port: 6443, webhookPort: 9443}
 first: {port: 6443, logLevel: info}
 port: 5
 `
@@ -38,6 +39,9 @@ port: 5
 		"second": map[string]any{
 			"port": 102, "servicePort": 443, "bindAddress": "127.0.0.1",
 			"ledger": map[string]any{"dir": "/ledger"},
+		},
+		"third": map[string]any{
+			"port": 103, "servicePort": 103, "webhookPort": 104, "webhookServicePort": 104, "bindAddress": "127.0.0.1",
 		},
 		"image": map[string]any{"tag": "y"},
 	}

@@ -1,4 +1,8 @@
-{{/* The Deployment of a component. */}}
+{{/*
+The Deployment of a component. args are arguments of its own, ports the ports
+beside the secure one: a list of {name, port, servicePort}. leaderless is one
+whose replicas elect no leader.
+*/}}
 {{- define "quartet.deployment" -}}
 {{- $v := .values -}}
 apiVersion: apps/v1
@@ -50,9 +54,14 @@ spec:
             - --log-format={{ $v.logFormat }}
             - --log-level={{ $v.logLevel }}
             - --mode={{ $v.mode }}
+            {{- if not .leaderless }}
             - --leader-elect-resource-namespace={{ .root.Release.Namespace }}
+            {{- end }}
             {{- with $v.ledger.dir }}
             - --ledger-dir={{ . }}
+            {{- end }}
+            {{- range .args }}
+            - {{ . }}
             {{- end }}
             {{- range $v.extraArgs }}
             - {{ . | quote }}
@@ -67,6 +76,11 @@ spec:
             - name: https
               containerPort: {{ $v.port }}
               protocol: TCP
+            {{- range .ports }}
+            - name: {{ .name }}
+              containerPort: {{ .port }}
+              protocol: TCP
+            {{- end }}
           livenessProbe:
             httpGet: { path: /livez, port: https, scheme: HTTPS }
             initialDelaySeconds: 10
@@ -105,7 +119,10 @@ spec:
       {{- end }}
 {{- end }}
 
-{{/* The ServiceAccount, the Service and, where it helps, the disruption budget. */}}
+{{/*
+The ServiceAccount, the Service and, where it helps, the disruption budget. ports
+are as for the Deployment.
+*/}}
 {{- define "quartet.service" -}}
 apiVersion: v1
 kind: ServiceAccount
@@ -124,6 +141,12 @@ spec:
       port: {{ .values.servicePort }}
       targetPort: https
       protocol: TCP
+    {{- range .ports }}
+    - name: {{ .name }}
+      port: {{ .servicePort }}
+      targetPort: {{ .name }}
+      protocol: TCP
+    {{- end }}
 {{- if gt (int .values.replicas) 1 }}
 ---
 apiVersion: policy/v1
@@ -260,6 +283,41 @@ roleRef:
   apiGroup: rbac.authorization.k8s.io
   kind: Role
   name: quartet:{{ .name }}:leader-election
+subjects:
+  {{- include "quartet.subject" . | nindent 2 }}
+{{- end }}
+
+{{/*
+Reading leases of others, by name: leases is {object, namespace, names}, object
+being the name of the Role.
+*/}}
+{{- define "quartet.leaseReader" -}}
+{{- $object := printf "quartet:%s:%s" .name .leases.object -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: {{ $object }}
+  namespace: {{ .leases.namespace }}
+  labels:
+    {{- include "quartet.labels" . | nindent 4 }}
+rules:
+  - apiGroups: [coordination.k8s.io]
+    resources: [leases]
+    resourceNames:
+      {{- toYaml .leases.names | nindent 6 }}
+    verbs: [get]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  name: {{ $object }}
+  namespace: {{ .leases.namespace }}
+  labels:
+    {{- include "quartet.labels" . | nindent 4 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: Role
+  name: {{ $object }}
 subjects:
   {{- include "quartet.subject" . | nindent 2 }}
 {{- end }}
