@@ -1,12 +1,13 @@
 // Package checkpoint is the codec between what the recommender has learned of a
 // container and version v3 of the status of a VerticalPodAutoscalerCheckpoint,
 // as the upstream recommender reads and writes it. The format loses precision:
-// weights become whole numbers, times whole seconds. It does no I/O.
+// weights become whole numbers, times whole seconds, and peaks of intervals that
+// still run are left out. So an annotation beside it holds the same without loss,
+// for as long as nobody else writes the status. The package does no I/O.
 package checkpoint
 
 import (
 	"fmt"
-	"math"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -77,7 +78,7 @@ func Decode(c *vpav1.VerticalPodAutoscalerCheckpointStatus, s Schemes) (estimato
 
 func decode(c *vpav1.HistogramCheckpoint, s *histogram.Scheme) (histogram.Histogram, error) {
 	var h histogram.Histogram
-	if math.IsNaN(c.TotalWeight) || c.TotalWeight < 0 || c.TotalWeight > heaviest {
+	if !weighs(c.TotalWeight) {
 		return h, fmt.Errorf("a total weight of %v", c.TotalWeight)
 	}
 	for bucket := range c.BucketWeights {
@@ -88,6 +89,9 @@ func decode(c *vpav1.HistogramCheckpoint, s *histogram.Scheme) (histogram.Histog
 	s.Load(&h, c.BucketWeights, c.TotalWeight, utc(c.ReferenceTimestamp.Time))
 	return h, nil
 }
+
+// weighs tells whether samples can weigh so much.
+func weighs(weight float64) bool { return weight >= 0 && weight <= heaviest }
 
 // utc drops the zone, so that the time is the same after JSON.
 func utc(t time.Time) time.Time {

@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"encoding/json"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 	"time"
 
@@ -133,6 +134,72 @@ func TestRefusesWhatNobodyWrote(t *testing.T) {
 	if _, err := Decode(&valid, schemes()); err != nil {
 		t.Errorf("the unchanged one: %v", err)
 	}
+}
+
+func TestLosslessWhileNobodyElseWrites(t *testing.T) {
+	l, err := Decode(through(t, saved(t, 1)), schemes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := start.Add(1234567 * time.Microsecond)
+	h := History{Learned: l, Running: map[string]estimator.Window{"orders-1": {LastCPU: at, LastMemory: at, End: at.Add(day), Peak: 5, OOMPeak: 7, Killed: at}}}
+	status := Encode(l, schemes(), at)
+	annotation, err := Attach(&status, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, whole := Detach(through(t, status), annotation, schemes())
+	if diff := cmp.Diff(h, back); diff != "" || !whole {
+		t.Errorf("after the API server: whole %v (-before +after):\n%s", whole, diff)
+	}
+	status.TotalSamplesCount++
+	if _, whole := Detach(through(t, status), annotation, schemes()); whole {
+		t.Error("the annotation counts beside another status")
+	}
+	for len(h.Running) < 2000 {
+		h.Running[strconv.Itoa(len(h.Running))] = h.Running["orders-1"]
+	}
+	if annotation, err := Attach(&status, h); err != nil || annotation != "" {
+		t.Errorf("an annotation of %d bytes, error %v, want none", len(annotation), err)
+	}
+}
+
+func saved(t testing.TB, seed uint64) vpav1.VerticalPodAutoscalerCheckpointStatus {
+	t.Helper()
+	status, err := history(seed).SaveToCheckpoint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *status
+}
+
+// FuzzDetach wants that an edited annotation is refused or usable.
+func FuzzDetach(f *testing.F) {
+	status := saved(f, 1)
+	annotation, err := Attach(&status, History{Running: map[string]estimator.Window{"a": {Peak: 1}}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(annotation)
+	sum, err := hash(&status)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(`{"status":"` + sum + `","learned":{"cpu":{"first":175,"weights":[1],"total":1},"memory":{"first":-1}}}`)
+	f.Fuzz(func(t *testing.T, annotation string) {
+		h, whole := Detach(&status, annotation, schemes())
+		if !whole {
+			return
+		}
+		s := schemes()
+		s.Memory.Add(&h.Learned.Memory, 1e9, 1, start)
+		if p := s.Memory.Percentile(h.Learned.Memory, 0.9); p < 0 || p > 2e12 {
+			t.Errorf("the memory percentile is %v", p)
+		}
+		if _, err := json.Marshal(h); err != nil {
+			t.Errorf("the history cannot be recorded: %v", err)
+		}
+	})
 }
 
 // FuzzDecode wants that whatever the API server may hold is refused or becomes a

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,8 +30,15 @@ type checkpoints struct {
 	timeout time.Duration
 
 	mu sync.Mutex
-	// names are those of the objects that exist, by whose history they hold.
-	names map[owner]string
+	// objects are those that exist, by whose history they hold.
+	objects map[owner]object
+}
+
+// object is what is known of a checkpoint in the API server.
+type object struct {
+	name string
+	// annotated tells that it has annotations, which a patch must not replace.
+	annotated bool
 }
 
 // owner is a container of a VPA.
@@ -55,43 +63,57 @@ func (c *checkpoints) list(ctx context.Context, namespace string) ([]vpav1.Verti
 	}
 }
 
-// read gives what was learned of a VPA's containers. Of two checkpoints of one
-// container the later one counts; one that cannot be read is left out.
-func (c *checkpoints) read(ctx context.Context, unit decision.Unit, all []vpav1.VerticalPodAutoscalerCheckpoint) map[string]estimator.Learned {
-	out := map[string]estimator.Learned{}
-	latest := map[string]time.Time{}
+// read gives what is known of a VPA's containers: without loss where we were the
+// last to write, else as the format has it. Of two checkpoints of one container
+// the later one counts; one that cannot be read is left out.
+func (c *checkpoints) read(ctx context.Context, unit decision.Unit, all []vpav1.VerticalPodAutoscalerCheckpoint) estimator.State {
+	state := estimator.State{Learned: map[string]estimator.Learned{}, Windows: map[string]map[string]estimator.Window{}}
+	latest := map[string]*vpav1.VerticalPodAutoscalerCheckpoint{}
 	for i := range all {
-		o := &all[i]
-		container := o.Spec.ContainerName
-		if o.Spec.VPAObjectName != unit.Name || o.Status.LastUpdateTime.Time.Before(latest[container]) {
+		container := all[i].Spec.ContainerName
+		if all[i].Spec.VPAObjectName != unit.Name {
 			continue
 		}
-		c.exists(owner{unit.Namespace, unit.Name, container}, o.Name)
+		if have := latest[container]; have == nil || have.Status.LastUpdateTime.Before(&all[i].Status.LastUpdateTime) {
+			latest[container] = &all[i]
+		}
+	}
+	for container, o := range latest {
+		c.exists(owner{unit.Namespace, unit.Name, container}, object{name: o.Name, annotated: len(o.Annotations) > 0})
+		if h, whole := checkpoint.Detach(&o.Status, o.Annotations[checkpoint.Annotation], c.schemes); whole {
+			state.Learned[container] = h.Learned
+			for pod, w := range h.Running {
+				if state.Windows[pod] == nil {
+					state.Windows[pod] = map[string]estimator.Window{}
+				}
+				state.Windows[pod][container] = w
+			}
+			continue
+		}
 		learned, err := checkpoint.Decode(&o.Status, c.schemes)
 		if err != nil {
 			telemetry.Logger(ctx).LogAttrs(ctx, slog.LevelError, "Could not read a checkpoint",
 				slog.String("checkpoint", o.Namespace+"/"+o.Name), slog.Any("error", err))
 			continue
 		}
-		latest[container] = o.Status.LastUpdateTime.Time
-		out[container] = learned
+		state.Learned[container] = learned
 	}
-	return out
+	return state
 }
 
-func (c *checkpoints) exists(o owner, name string) {
+func (c *checkpoints) exists(o owner, as object) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.names[o] = name
+	c.objects[o] = as
 }
 
 // forget drops what is known of a VPA's objects.
 func (c *checkpoints) forget(key types.NamespacedName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for o := range c.names {
+	for o := range c.objects {
 		if o.namespace == key.Namespace && o.vpa == key.Name {
-			delete(c.names, o)
+			delete(c.objects, o)
 		}
 	}
 }
@@ -102,45 +124,82 @@ func (c *checkpoints) write(ctx context.Context, d estimator.Decision, s estimat
 	defer cancel()
 	var errs []error
 	for _, container := range d.Checkpoints {
-		learned := estimator.Settled(s, container, d.At, halfLife)
-		status := checkpoint.Encode(learned, c.schemes, d.At)
-		if err := c.put(ctx, owner{d.Unit.Namespace, d.Unit.Name, container}, status); err != nil {
+		status := checkpoint.Encode(estimator.Settled(s, container, d.At, halfLife), c.schemes, d.At)
+		whole := checkpoint.History{Learned: s.Learned[container], Running: estimator.Running(s, container)}
+		annotation, err := checkpoint.Attach(&status, whole)
+		if err == nil {
+			err = c.put(ctx, owner{d.Unit.Namespace, d.Unit.Name, container}, status, annotation)
+		}
+		if err != nil {
 			errs = append(errs, fmt.Errorf("write the checkpoint of container %s: %w", container, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// put replaces the status of the object that holds the history, or makes one: a
-// write of one that exists is a single request.
-func (c *checkpoints) put(ctx context.Context, o owner, status vpav1.VerticalPodAutoscalerCheckpointStatus) error {
-	client := c.client.VerticalPodAutoscalerCheckpoints(o.namespace)
+// put replaces the status and the annotation of the object that holds the
+// history, or makes one: a write of one that exists is a single request.
+func (c *checkpoints) put(ctx context.Context, o owner, status vpav1.VerticalPodAutoscalerCheckpointStatus, annotation string) error {
 	c.mu.Lock()
-	name, known := c.names[o]
+	have, known := c.objects[o]
 	c.mu.Unlock()
-	if known {
-		patch, err := json.Marshal([]map[string]any{{"op": "add", "path": "/status", "value": status}})
-		if err != nil {
-			return err
-		}
-		_, err = client.Patch(ctx, name, types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
-		if !apierrors.IsNotFound(err) {
-			return err
-		}
+	if !known {
+		return c.create(ctx, o, status, annotation)
 	}
-	object := &vpav1.VerticalPodAutoscalerCheckpoint{
+	operations := []operation{{Op: "add", Path: "/status", Value: status}}
+	switch {
+	case annotation == "":
+	case have.annotated:
+		// The slash in the annotation's name is written ~1 in a path.
+		path := "/metadata/annotations/" + strings.ReplaceAll(checkpoint.Annotation, "/", "~1")
+		operations = append(operations, operation{Op: "add", Path: path, Value: annotation})
+	default:
+		operations = append(operations, operation{Op: "add", Path: "/metadata/annotations",
+			Value: map[string]string{checkpoint.Annotation: annotation}})
+	}
+	patch, err := json.Marshal(operations)
+	if err != nil {
+		return err
+	}
+	written, err := c.client.VerticalPodAutoscalerCheckpoints(o.namespace).Patch(ctx, have.name, types.JSONPatchType, patch,
+		metav1.PatchOptions{FieldManager: fieldManager})
+	switch {
+	case apierrors.IsNotFound(err):
+		return c.create(ctx, o, status, annotation)
+	case err != nil:
+		// Somebody may have taken all annotations away: the next patch brings them.
+		c.exists(o, object{name: have.name, annotated: have.annotated && !apierrors.IsInvalid(err)})
+		return err
+	}
+	c.exists(o, object{name: have.name, annotated: len(written.Annotations) > 0})
+	return nil
+}
+
+// operation is one of a JSON patch.
+type operation struct {
+	Op    string `json:"op"`
+	Path  string `json:"path"`
+	Value any    `json:"value"`
+}
+
+func (c *checkpoints) create(ctx context.Context, o owner, status vpav1.VerticalPodAutoscalerCheckpointStatus, annotation string) error {
+	client := c.client.VerticalPodAutoscalerCheckpoints(o.namespace)
+	fresh := &vpav1.VerticalPodAutoscalerCheckpoint{
 		ObjectMeta: metav1.ObjectMeta{Name: checkpoint.Name(o.vpa, o.container)},
 		Spec:       vpav1.VerticalPodAutoscalerCheckpointSpec{VPAObjectName: o.vpa, ContainerName: o.container},
 		Status:     status,
 	}
-	_, err := client.Create(ctx, object, metav1.CreateOptions{FieldManager: fieldManager})
+	if annotation != "" {
+		fresh.Annotations = map[string]string{checkpoint.Annotation: annotation}
+	}
+	_, err := client.Create(ctx, fresh, metav1.CreateOptions{FieldManager: fieldManager})
 	if apierrors.IsAlreadyExists(err) {
 		// Another VPA and container make the same name: a-b with c, and a with b-c.
-		object.Name = otherName(o)
-		_, err = client.Create(ctx, object, metav1.CreateOptions{FieldManager: fieldManager})
+		fresh.Name = otherName(o)
+		_, err = client.Create(ctx, fresh, metav1.CreateOptions{FieldManager: fieldManager})
 	}
 	if err == nil {
-		c.exists(o, object.Name)
+		c.exists(o, object{name: fresh.Name, annotated: annotation != ""})
 	}
 	return err
 }

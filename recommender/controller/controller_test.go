@@ -51,11 +51,34 @@ func TestRecommendsAndKeepsHistory(t *testing.T) {
 		t.Fatalf("checkpoints %+v", saved)
 	}
 
-	// Another process goes on from what the first one wrote.
+	// Another process goes on from what the first one wrote, as if it had seen all
+	// of it itself: the peak of the running interval is there and counts once.
+	before := w.history("orders")
 	w.start()
-	w.pass(time.Now().Add(time.Minute), "100m", "256Mi")
+	w.pass(time.Now().Add(time.Minute), "100m", "128Mi")
+	after := w.history("orders")
 	if saved := w.checkpoints(); len(saved) != 1 || saved[0].Status.TotalSamplesCount != 2 {
 		t.Errorf("after a restart: %d checkpoints, %d samples, want 1 with 2", len(saved), saved[0].Status.TotalSamplesCount)
+	}
+	if diff := cmp.Diff(before.Learned["app"].Memory, after.Learned["app"].Memory); diff != "" {
+		t.Errorf("a lower usage after the restart changed the peaks (-before +after):\n%s", diff)
+	}
+}
+
+// TestReadsWhatUpstreamWroteOver takes upstream's status over ours: what we had
+// beside it is of no account any more.
+func TestReadsWhatUpstreamWroteOver(t *testing.T) {
+	w := newWorld(t, vpa("orders"))
+	w.pass(time.Now(), "100m", "256Mi")
+	saved := w.checkpoints()[0]
+	saved.Status.TotalSamplesCount = 4711
+	if _, err := w.vpasAPI.AutoscalingV1().VerticalPodAutoscalerCheckpoints(namespace).Update(t.Context(), &saved, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	w.start()
+	w.pass(time.Now().Add(time.Minute), "100m", "256Mi")
+	if got := w.history("orders").Learned["app"].Samples; got != 4712 {
+		t.Errorf("%d samples, want upstream's 4711 and one", got)
 	}
 }
 
@@ -145,7 +168,7 @@ func TestCollidingCheckpointNames(t *testing.T) {
 	c := w.passes.checkpoints
 	for _, o := range []owner{{namespace, "a-b", "c"}, {namespace, "a", "b-c"}} {
 		for range 2 {
-			if err := c.put(t.Context(), o, vpav1.VerticalPodAutoscalerCheckpointStatus{Version: "v3"}); err != nil {
+			if err := c.put(t.Context(), o, vpav1.VerticalPodAutoscalerCheckpointStatus{Version: "v3"}, "kept"); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -201,7 +201,7 @@ func (p *passes) unit(ctx context.Context, key types.NamespacedName, shared *pas
 	if err != nil {
 		return unit, false, fmt.Errorf("read the history: %w", err)
 	}
-	p.loop.Restore(unit, estimator.State{Learned: p.checkpoints.read(ctx, unit, found)})
+	p.loop.Restore(unit, p.checkpoints.read(ctx, unit, found))
 	p.mu.Lock()
 	p.units[key] = unit
 	p.mu.Unlock()

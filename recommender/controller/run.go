@@ -180,7 +180,7 @@ func (c *controller) build(ctx context.Context, config *rest.Config, store *deci
 func (c *controller) assemble(ctx context.Context) error {
 	rules := c.options.rules()
 	history := &checkpoints{
-		client: c.clients.vpas.AutoscalingV1(), timeout: c.options.CheckpointsTimeout, names: map[owner]string{},
+		client: c.clients.vpas.AutoscalingV1(), timeout: c.options.CheckpointsTimeout, objects: map[owner]object{},
 		schemes: checkpoint.Schemes{CPU: estimator.CPUScheme(rules.CPU.HalfLife), Memory: estimator.MemoryScheme(rules.Memory.HalfLife)},
 	}
 	acting := &actuator{status: c.publisher.status, checkpoints: history, config: rules}

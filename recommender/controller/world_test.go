@@ -128,6 +128,13 @@ func (w *world) checkpoints() []vpav1.VerticalPodAutoscalerCheckpoint {
 	return found.Items
 }
 
+// history is what the running recommender knows.
+func (w *world) history(name string) estimator.State {
+	w.t.Helper()
+	unit := w.passes.units[types.NamespacedName{Namespace: namespace, Name: name}]
+	return w.passes.loop.State(unit)
+}
+
 // seen waits until the cache has what was written last.
 func (w *world) seen() {
 	w.t.Helper()

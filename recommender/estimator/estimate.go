@@ -130,23 +130,27 @@ func (e *estimation) resource(name string, out *ContainerRecommendation) bool {
 		return e.hold(name, out)
 	}
 	target := e.percentile(s, s.config.Target)
-	e.step("target/percentile", name, "", target, "Percentile",
-		fmt.Sprintf("the p%s of %s", percent(s.config.Target), what(name)))
+	e.step(name, target, decision.Step{Rule: "target/percentile", Reason: "Percentile",
+		Message: fmt.Sprintf("the p%s of %s", percent(s.config.Target), what(name))})
 	target = e.margin(s, target)
 	target = e.floor(s, target)
 	uncapped := round(target, s.config.Round)
 	if uncapped != target {
-		e.step("target/round", name, amountText(name, target), uncapped, "Rounded", "rounded up to a multiple of "+amountText(name, s.config.Round))
+		e.step(name, uncapped, decision.Step{Rule: "target/round", In: amountText(name, target), Reason: "Rounded",
+			Message: "rounded up to a multiple of " + amountText(name, s.config.Round)})
 	}
 	capped := e.cap(name, uncapped)
+	policy := decision.Step{Rule: "target/policy", In: amountText(name, uncapped)}
 	switch {
 	case capped > uncapped:
-		e.step("target/policy", name, amountText(name, uncapped), capped, "CappedToMin", "raised to the policy's minAllowed")
+		policy.Reason, policy.Message = "CappedToMin", "raised to the policy's minAllowed"
+		e.step(name, capped, policy)
 	case capped < uncapped:
-		e.step("target/policy", name, amountText(name, uncapped), capped, "CappedToMax", "held at the most that is allowed")
+		policy.Reason, policy.Message = "CappedToMax", "held at the most that is allowed"
+		e.step(name, capped, policy)
 	}
-	lower := e.bound(s, "bound/lower", s.config.Lower, lowerMultiplier, lowerExponent)
-	upper := e.bound(s, "bound/upper", s.config.Upper, upperMultiplier, upperExponent)
+	lower := e.bound(s, bound{"bound/lower", s.config.Lower, lowerMultiplier, lowerExponent})
+	upper := e.bound(s, bound{"bound/upper", s.config.Upper, upperMultiplier, upperExponent})
 	out.Target.set(name, capped)
 	out.Uncapped.set(name, uncapped)
 	out.Lower.set(name, lower)
@@ -162,7 +166,8 @@ func (e *estimation) hold(name string, out *ContainerRecommendation) bool {
 		e.t.step(ReasonNoSamples, e.container+" "+name+": no sample yet, so no recommendation")
 		return false
 	}
-	e.step("history/none", name, amountText(name, *kept), *kept, ReasonNoSamples, "no sample at hand, so the recommendation stays")
+	e.step(name, *kept, decision.Step{Rule: "history/none", In: amountText(name, *kept), Reason: ReasonNoSamples,
+		Message: "no sample at hand, so the recommendation stays"})
 	for _, a := range []struct{ from, to *Amounts }{
 		{&before.Target, &out.Target}, {&before.Lower, &out.Lower}, {&before.Upper, &out.Upper}, {&before.Uncapped, &out.Uncapped},
 	} {
@@ -180,7 +185,8 @@ func (e *estimation) percentile(s series, p float64) int64 {
 func (e *estimation) margin(s series, base int64) int64 {
 	fraction := e.t.s.Config.Margin
 	out := base + scaled(base, fraction)
-	e.step("target/margin", s.name, amountText(s.name, base), out, "Margin", "a margin of "+percent(fraction)+"% is added")
+	e.step(s.name, out, decision.Step{Rule: "target/margin", In: amountText(s.name, base), Reason: "Margin",
+		Message: "a margin of " + percent(fraction) + "% is added"})
 	return out
 }
 
@@ -192,20 +198,25 @@ func (e *estimation) floor(s series, base int64) int64 {
 	if e.containers > 1 {
 		message = fmt.Sprintf("raised to a container's share of the least for a pod, of %d containers", e.containers)
 	}
-	e.step("target/floor", s.name, amountText(s.name, base), s.floor, "Floor", message)
+	e.step(s.name, s.floor, decision.Step{Rule: "target/floor", In: amountText(s.name, base), Reason: "Floor", Message: message})
 	return s.floor
 }
 
-// bound estimates one of the two bounds.
-func (e *estimation) bound(s series, rule string, p, multiplier, exponent float64) int64 {
-	base := e.percentile(s, p)
+// bound is how one of the two bounds is estimated.
+type bound struct {
+	rule                             string
+	percentile, multiplier, exponent float64
+}
+
+func (e *estimation) bound(s series, b bound) int64 {
+	base := e.percentile(s, b.percentile)
 	wide := base + scaled(base, e.t.s.Config.Margin)
 	confidence := e.confidence(s.config.Confidence)
-	factor := math.Pow(1+multiplier/confidence, exponent)
+	factor := math.Pow(1+b.multiplier/confidence, b.exponent)
 	estimated := max(scaled(wide, factor), s.floor)
 	out := e.cap(s.name, round(estimated, s.config.Round))
-	e.step(rule, s.name, amountText(s.name, base), out, "Confidence",
-		fmt.Sprintf("the p%s with the margin, times %s for a confidence of %s", percent(p), short(factor), short(confidence)))
+	e.step(s.name, out, decision.Step{Rule: b.rule, In: amountText(s.name, base), Reason: "Confidence",
+		Message: fmt.Sprintf("the p%s with the margin, times %s for a confidence of %s", percent(b.percentile), short(factor), short(confidence))})
 	return out
 }
 
@@ -243,10 +254,9 @@ func (e *estimation) cap(name string, v int64) int64 {
 }
 
 // step notes what a rule did to one resource of the container.
-func (e *estimation) step(rule, name, in string, out int64, reason, message string) {
-	e.t.d.Steps = append(e.t.d.Steps, decision.Step{
-		Rule: rule, In: in, Out: amountText(name, out), Reason: reason, Message: e.container + " " + name + ": " + message,
-	})
+func (e *estimation) step(name string, out int64, s decision.Step) {
+	s.Out, s.Message = amountText(name, out), e.container+" "+name+": "+s.Message
+	e.t.d.Steps = append(e.t.d.Steps, s)
 }
 
 func round(v, multiple int64) int64 {

@@ -187,6 +187,17 @@ func Settled(s State, container string, now time.Time, memoryHalfLife time.Durat
 	return learned
 }
 
+// Running are the intervals of a container's pods, by pod.
+func Running(s State, container string) map[string]Window {
+	out := map[string]Window{}
+	for pod, windows := range s.Windows {
+		if w, ok := windows[container]; ok {
+			out[pod] = w
+		}
+	}
+	return out
+}
+
 // amount cuts a number to a whole amount of a resource.
 func amount(x float64) int64 {
 	switch {
