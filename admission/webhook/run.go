@@ -230,6 +230,8 @@ func (w *webhook) assemble(ctx context.Context, s settings, m *metrics) error {
 
 // serve answers reviews until the context ends and those that run are done.
 func (w *webhook) serve(ctx context.Context) error {
+	// Before the first pod is patched it is known whether another webhook does.
+	w.standing.look(ctx)
 	server := &http.Server{
 		Handler:           w.reviewer.handler(),
 		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: w.keeper.GetCertificate},
