@@ -14,14 +14,19 @@ import (
 	"github.com/spf13/pflag"
 
 	adapter "github.com/quartet-autoscaling/quartet/adapter/server"
+	admission "github.com/quartet-autoscaling/quartet/admission/webhook"
 	scaler "github.com/quartet-autoscaling/quartet/cluster-scaler/controller"
 	"github.com/quartet-autoscaling/quartet/cmd/kubectl-quartet/cli"
 	hpa "github.com/quartet-autoscaling/quartet/hpa/controller"
 	"github.com/quartet-autoscaling/quartet/internal/runtimeflags"
+	recommender "github.com/quartet-autoscaling/quartet/recommender/controller"
+	updater "github.com/quartet-autoscaling/quartet/updater/controller"
 )
 
 // services are the long-running binaries.
-var services = []func() *runtimeflags.Command{adapter.NewCommand, hpa.NewCommand, scaler.NewCommand}
+var services = []func() *runtimeflags.Command{
+	adapter.NewCommand, hpa.NewCommand, recommender.NewCommand, updater.NewCommand, admission.NewCommand, scaler.NewCommand,
+}
 
 func main() {
 	dir := flag.String("dir", "docs/flags", "folder to write the pages to")
