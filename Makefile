@@ -2,6 +2,7 @@
 #
 #   make demo        watch a queue scale its workers; ARGS="--headless --duration 4m --json out.json"
 #   make test        every test, on a real control plane; prints the time each package took
+#   make soak        kill each binary 100 times (ROUNDS=n, SEED=n) and compare with a run without; hours
 #   make lint        linters, and whether generated files are current
 #   make bench       writes bench/results.json and docs/benchmarks.md; ARGS="--only NAME"
 #   make generate    CRDs, deep copies, flag reference
@@ -27,7 +28,7 @@ RACE := ./internal/decision/... ./internal/loop/... ./internal/ledger/... ./inte
 
 .PHONY: help
 help:
-	@sed -n 's/^# \{0,3\}//p' Makefile | sed -n '1,8p'
+	@sed -n 's/^# \{0,3\}//p' Makefile | sed -n '1,9p'
 
 # Build a program by its folder, then run it with arguments: as make's own child,
 # so that a signal reaches it.
@@ -61,6 +62,14 @@ test-race:
 	@if command -v "$$($(GO) env CC)" >/dev/null 2>&1; then \
 		echo "$(GO) test -race (packages without a cluster)"; CGO_ENABLED=1 $(GO) test -race -timeout 10m $(RACE); \
 	else echo "no C compiler: the race detector is left out"; fi
+
+ROUNDS ?= 100
+# Of the moments of the kills; printed, and so to be given again.
+SEED ?= $(shell date +%s)
+
+.PHONY: soak
+soak: lab-programs
+	$(GO) test ./test/e2e -run '^TestSoak$$' -count=1 -v -timeout 6h -args -soak-rounds=$(ROUNDS) -soak-seed=$(SEED)
 
 .PHONY: lint
 lint: check-generate
