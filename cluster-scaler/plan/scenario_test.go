@@ -65,9 +65,7 @@ func play(t testing.TB, text string) string {
 		case line == "----":
 			printing = true
 		case line == "":
-			if !printing {
-				out.WriteString("\n")
-			}
+			out.WriteString("\n")
 			printing = false
 		case strings.HasPrefix(line, "#"):
 			fmt.Fprintln(&out, line)
