@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,30 +10,56 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/yaml"
-
-	"github.com/quartet-autoscaling/quartet/internal/decisionapi/v1alpha1"
 )
 
-// subject is a kind of object that explain can be asked about.
+// subject is what explain can be asked about.
 type subject struct {
-	// Names are what the user types, the first in help.
+	// names are what the user types, the first in help.
 	names []string
-	// kind is how messages call the object.
-	kind string
-	// path is the API path of the group and version that hold the objects, and
-	// resource their resource.
-	path, resource string
-	// component names the group of decisions, and server the binary behind it.
-	component, server string
+	// short is the help's line, and example the name of an example with its flags.
+	short, example string
+	ask            func(ctx context.Context, a *asker, name string) (answer, error)
 }
 
-var subjectHPA = subject{
-	names:     []string{"hpa", "horizontalpodautoscaler", "horizontalpodautoscalers"},
-	kind:      "HorizontalPodAutoscaler",
-	path:      "/apis/autoscaling/v2",
-	resource:  "horizontalpodautoscalers",
-	component: "hpa",
-	server:    "hpa-controller",
+// answer is what explain prints.
+type answer interface {
+	// text tells it in plain words, at a time.
+	text(now time.Time) string
+	// value is what is printed as JSON and YAML.
+	value() any
+}
+
+var subjects = []subject{
+	{
+		names: []string{"hpa", "horizontalpodautoscaler", "horizontalpodautoscalers"},
+		short: "Tell what was last decided on a HorizontalPodAutoscaler, and why", example: "orders -n shop",
+		ask: explainHPA,
+	},
+	{
+		names: []string{"vpa", "verticalpodautoscaler", "verticalpodautoscalers"},
+		short: "Tell what a VerticalPodAutoscaler recommends, and what becomes of its pods", example: "orders -n shop",
+		ask: explainVPA,
+	},
+	{
+		names: []string{"pod", "po", "pods"},
+		short: "Tell why a pod waits for a node, or what vertical scaling does with it", example: "orders-7d9f4-x2x8k -n shop",
+		ask: explainPod,
+	},
+	{
+		names: []string{"node", "no", "nodes"},
+		short: "Tell whether a node may be removed, or what holds it", example: "general-3",
+		ask: explainNode,
+	},
+	{
+		names: []string{"nodepool", "qnp", "nodepools"},
+		short: "Tell how large a pool of nodes is to be, and why", example: "general",
+		ask: explainNodePool,
+	},
+	{
+		names: []string{"metric", "metricsource", "metricsources", "qms"},
+		short: "Tell the last sample of a metric, or of a MetricSource, and how it came about", example: "orders-depth -n shop",
+		ask: explainMetric,
+	},
 }
 
 // The formats of an answer.
@@ -50,7 +77,9 @@ func newExplain() *cobra.Command {
 		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	explain.AddCommand(newExplainSubject(subjectHPA))
+	for _, s := range subjects {
+		explain.AddCommand(newExplainSubject(s))
+	}
 	return explain
 }
 
@@ -61,8 +90,8 @@ func newExplainSubject(s subject) *cobra.Command {
 	command := &cobra.Command{
 		Use:     s.names[0] + " NAME",
 		Aliases: s.names[1:],
-		Short:   "Tell what was last decided on a " + s.kind + ", and why",
-		Example: "  kubectl quartet explain " + s.names[0] + " orders -n shop\n  kubectl quartet explain " + s.names[0] + " orders -n shop -o json",
+		Short:   s.short,
+		Example: "  kubectl quartet explain " + s.names[0] + " " + s.example + "\n  kubectl quartet explain " + s.names[0] + " " + s.example + " -o json",
 		Args:    oneArg("name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch output {
@@ -74,11 +103,11 @@ func newExplainSubject(s subject) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			d, err := asker.decision(cmd.Context(), s, args[0])
+			told, err := s.ask(cmd.Context(), asker, args[0])
 			if err != nil {
 				return err
 			}
-			return printDecision(cmd, output, d)
+			return printAnswer(cmd, output, told)
 		},
 	}
 	command.Flags().StringVarP(&output, "output", "o", output, "Format of the answer: text, json or yaml.")
@@ -88,19 +117,19 @@ func newExplainSubject(s subject) *cobra.Command {
 	return command
 }
 
-func printDecision(cmd *cobra.Command, output string, d *v1alpha1.Decision) error {
+func printAnswer(cmd *cobra.Command, output string, told answer) error {
 	if output == outputText {
-		_, err := cmd.OutOrStdout().Write([]byte(narrate(d, time.Since(d.At.Time))))
+		_, err := cmd.OutOrStdout().Write([]byte(told.text(time.Now())))
 		return err
 	}
-	content, err := json.MarshalIndent(d, "", "  ")
+	content, err := json.MarshalIndent(told.value(), "", "  ")
 	if err == nil && output == outputYAML {
 		content, err = yaml.JSONToYAML(content)
 	} else {
 		content = append(content, '\n')
 	}
 	if err != nil {
-		return fmt.Errorf("print the decision as %s: %w", output, err)
+		return fmt.Errorf("print the answer as %s: %w", output, err)
 	}
 	_, err = cmd.OutOrStdout().Write(content)
 	return err

@@ -15,18 +15,24 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/quartet-autoscaling/quartet/adapter/query"
+	"github.com/quartet-autoscaling/quartet/admission/patch"
 	"github.com/quartet-autoscaling/quartet/cluster-scaler/plan"
 	"github.com/quartet-autoscaling/quartet/hpa/replicas"
 	"github.com/quartet-autoscaling/quartet/internal/decision"
 	"github.com/quartet-autoscaling/quartet/internal/ledger"
 	"github.com/quartet-autoscaling/quartet/internal/loop"
+	"github.com/quartet-autoscaling/quartet/recommender/estimator"
+	"github.com/quartet-autoscaling/quartet/updater/eviction"
 )
 
 // replayers run the ledgers of each component through its pure rules.
 var replayers = map[string]func(io.Reader) (ledger.Report, error){
-	replicas.Component: replayer(replicas.Rules()),
-	query.Component:    replayer(query.Rules),
-	plan.Component:     replayer(plan.Rules()),
+	replicas.Component:  replayer(replicas.Rules()),
+	query.Component:     replayer(query.Rules),
+	estimator.Component: replayer(estimator.Rules()),
+	eviction.Component:  replayer(eviction.Rules()),
+	patch.Component:     replayer(patch.Rules()),
+	plan.Component:      replayer(plan.Rules()),
 }
 
 func replayer[S any, T any, D decision.Value](rules loop.Rules[S, T, D]) func(io.Reader) (ledger.Report, error) {
