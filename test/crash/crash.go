@@ -100,25 +100,25 @@ func Moments(seed uint64, name string, round int, length time.Duration) []time.D
 // is then that of the scene, and the invariants are checked after the kill.
 func (c Config) crash(ctx context.Context, round int, moments []time.Duration) (Outcome, error) {
 	killing, stop := context.WithCancel(ctx)
-	killed := make(chan error, 1)
-	ended := false
+	killer := make(chan struct{})
+	var killed error
+	go func() {
+		defer close(killer)
+		killed = c.killAt(killing, moments)
+	}()
 	defer func() { // Also where Play ends the goroutine, as a failed test does.
 		stop()
-		if !ended {
-			<-killed
-		}
+		<-killer
 	}()
-	go func() { killed <- c.killAt(killing, moments) }()
 	outcome, err := c.Play(ctx, round)
 	if err != nil {
 		return nil, err
 	}
-	err = <-killed
-	ended = true
-	if err == nil {
-		err = c.check(ctx)
+	<-killer
+	if killed != nil {
+		return nil, killed
 	}
-	return outcome, err
+	return outcome, c.check(ctx)
 }
 
 // killAt kills at the moments, each counted from the one before, and waits until the process is back.

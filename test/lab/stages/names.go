@@ -1,7 +1,7 @@
 package stages
 
-// Labels or annotations of a node. A label has precedence over nothing: an annotation counts before it. Both are read
-// because a NodePool's template carries labels only.
+// Annotations or labels of a node; where it has both, the annotation counts. Labels are read because a NodePool's
+// template carries nothing else.
 const (
 	// BootSeconds is how long after its creation a node becomes Ready, in whole seconds, or Never. Default: at once.
 	BootSeconds = "lab.quartet.dev/boot-seconds"
