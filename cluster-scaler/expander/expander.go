@@ -2,10 +2,7 @@
 // options that others have worked out and knows neither pods nor how they fit.
 package expander
 
-import (
-	"cmp"
-	"slices"
-)
+import "cmp"
 
 // Option is one pool grown by some nodes.
 type Option struct {
@@ -53,11 +50,4 @@ func compare(a, b Option) int {
 		cmp.Compare(a.Nodes, b.Nodes),
 		cmp.Compare(a.Pool, b.Pool),
 	)
-}
-
-// Sorted orders options from best to worst.
-func Sorted(options []Option) []Option {
-	out := slices.Clone(options)
-	slices.SortFunc(out, compare)
-	return out
 }

@@ -33,6 +33,12 @@ type cluster struct {
 	broken   map[string]bool
 	withheld bool
 	born     int
+	// accepted are the nodes that the process has asked the provider for; it
+	// forgets them when it dies.
+	accepted map[string]bool
+	// lives is how many actions the process carries out before it dies; negative
+	// where it does not.
+	lives int
 }
 
 type workload struct {
@@ -41,7 +47,7 @@ type workload struct {
 }
 
 func newCluster(t testing.TB) *cluster {
-	return &cluster{t: t, owners: map[string]workload{}, boot: 20 * time.Second, broken: map[string]bool{}, s: nodepool.Snapshot{
+	return &cluster{t: t, owners: map[string]workload{}, boot: 20 * time.Second, broken: map[string]bool{}, accepted: map[string]bool{}, lives: -1, s: nodepool.Snapshot{
 		Now: epoch, Mode: nodepool.ModeAuto,
 		Config: nodepool.Config{
 			ProvisionTimeout: 5 * time.Minute, BackoffInitial: time.Minute, BackoffMax: 4 * time.Minute,
@@ -107,8 +113,11 @@ func (c *cluster) settle() {
 		p := c.s.Pools[name]
 		p.Accepted = nil
 		for _, r := range p.Requested {
+			if _, up := c.s.Nodes[r.Name]; up || !c.accepted[r.Name] {
+				continue
+			}
 			p.Accepted = append(p.Accepted, r.Name)
-			if _, up := c.s.Nodes[r.Name]; !up && !c.broken[name] && !c.s.Now.Before(r.At.Add(c.boot)) {
+			if !c.broken[name] && !c.s.Now.Before(r.At.Add(c.boot)) {
 				c.register(name, p, r)
 			}
 		}
@@ -193,56 +202,107 @@ func (c *cluster) turn() plan.Decision {
 	switch {
 	case d.Act && c.withheld:
 		o.Result = decision.Withheld
+	case d.Act && !c.act(d.Actions):
+		c.die()
+		return d
 	case d.Act:
-		c.act(d.Actions)
 		o.Result = decision.Succeeded
 	}
 	c.state = plan.Commit(c.state, d, o)
 	return d
 }
 
-func (c *cluster) act(a plan.Actions) {
+// die forgets what is only in the process.
+func (c *cluster) die() { c.state, c.accepted, c.lives = plan.State{}, map[string]bool{}, -1 }
+
+// survives counts one action.
+func (c *cluster) survives() bool {
+	c.lives--
+	return c.lives != -1
+}
+
+// act carries actions out in their order; false where the process died before
+// the end.
+func (c *cluster) act(a plan.Actions) bool {
 	c.t.Helper()
+	var steps []func()
+	removal := func(n plan.NodeAction) { steps = append(steps, func() { c.remove(n.Node) }) }
+	for _, n := range a.Delete {
+		if n.Failed {
+			removal(n)
+		}
+	}
 	for _, n := range a.Undo {
-		node := c.s.Nodes[n.Node]
-		node.Taints = slices.DeleteFunc(slices.Clone(node.Taints), func(t corev1.Taint) bool { return t.Key == nodepool.DrainTaint })
-		c.s.Nodes[n.Node] = node
+		steps = append(steps, func() { c.taint(n, false) })
 	}
 	for _, r := range a.Request {
-		p := c.s.Pools[r.Pool]
-		p.Sequence = max(p.Sequence, r.Sequence)
-		p.Requested = slices.DeleteFunc(slices.Clone(p.Requested), func(have nodepool.Request) bool { return slices.Contains(r.Drop, have.Name) })
-		p.Requested = append(p.Requested, r.Add...)
-		if !r.BackoffUntil.IsZero() {
-			p.BackoffUntil = r.BackoffUntil
-		}
-		c.s.Pools[r.Pool] = p
+		steps = append(steps, func() { c.request(r) })
+	}
+	for _, r := range a.Create {
+		steps = append(steps, func() { c.accepted[r.Request.Name] = true })
 	}
 	for _, n := range a.Taint {
-		node := c.s.Nodes[n.Node]
-		node.Taints = append(slices.Clone(node.Taints), corev1.Taint{Key: nodepool.DrainTaint, Value: n.Value, Effect: corev1.TaintEffectNoSchedule})
-		c.s.Nodes[n.Node] = node
+		steps = append(steps, func() { c.taint(n, true) })
 	}
 	for _, e := range a.Evict {
-		key := e.Namespace + "/" + e.Name
-		for _, name := range c.s.Pods[key].Budgets {
-			b := c.s.Budgets[name]
-			if b.Allowed < 1 {
-				c.t.Errorf("the eviction of %s breaks the budget %s", key, name)
-			}
-			b.Allowed--
-			c.s.Budgets[name] = b
-		}
-		delete(c.s.Pods, key)
+		steps = append(steps, func() { c.evict(e) })
 	}
 	for _, n := range a.Delete {
-		for _, key := range nodepool.Names(c.s.Pods) {
-			if c.s.Pods[key].Node == n.Node {
-				c.t.Errorf("node %s is deleted with pod %s on it", n.Node, key)
-			}
+		if !n.Failed {
+			removal(n)
 		}
-		delete(c.s.Nodes, n.Node)
 	}
+	for _, step := range steps {
+		if !c.survives() {
+			return false
+		}
+		step()
+	}
+	return true
+}
+
+func (c *cluster) taint(n plan.NodeAction, on bool) {
+	node := c.s.Nodes[n.Node]
+	node.Taints = slices.DeleteFunc(slices.Clone(node.Taints), func(t corev1.Taint) bool { return t.Key == nodepool.DrainTaint })
+	if on {
+		node.Taints = append(node.Taints, corev1.Taint{Key: nodepool.DrainTaint, Value: n.Value, Effect: corev1.TaintEffectNoSchedule})
+	}
+	c.s.Nodes[n.Node] = node
+}
+
+func (c *cluster) request(r plan.PoolRequest) {
+	p := c.s.Pools[r.Pool]
+	p.Sequence = max(p.Sequence, r.Sequence)
+	p.Requested = slices.DeleteFunc(slices.Clone(p.Requested), func(have nodepool.Request) bool { return slices.Contains(r.Drop, have.Name) })
+	p.Requested = append(p.Requested, r.Add...)
+	if !r.BackoffUntil.IsZero() {
+		p.BackoffUntil = r.BackoffUntil
+	}
+	c.s.Pools[r.Pool] = p
+}
+
+func (c *cluster) evict(e plan.Eviction) {
+	c.t.Helper()
+	key := e.Namespace + "/" + e.Name
+	for _, name := range c.s.Pods[key].Budgets {
+		b := c.s.Budgets[name]
+		if b.Allowed < 1 {
+			c.t.Errorf("the eviction of %s breaks the budget %s", key, name)
+		}
+		b.Allowed--
+		c.s.Budgets[name] = b
+	}
+	delete(c.s.Pods, key)
+}
+
+func (c *cluster) remove(node string) {
+	c.t.Helper()
+	for _, key := range nodepool.Names(c.s.Pods) {
+		if c.s.Pods[key].Node == node {
+			c.t.Errorf("node %s is deleted with pod %s on it", node, key)
+		}
+	}
+	delete(c.s.Nodes, node)
 }
 
 // step lets time pass and makes one plan.

@@ -67,8 +67,8 @@ func (c *cluster) change(r *rand.Rand) {
 	}
 }
 
-// TestProperties runs random clusters, with a process that forgets all now and
-// then, and wants of every plan: never over max, never under min by a drain, no
+// TestProperties runs random clusters, with a process that dies between two
+// actions now and then, and wants of every plan: never over max, never under min by a drain, no
 // broken budget and no pod deleted with its node (the simulation sees to these),
 // nothing changed that was handed in, and the same bytes again from a ledger. In
 // the end nothing is under way, no taint is left over, and no pod waits that a
@@ -82,8 +82,8 @@ func TestProperties(t *testing.T) {
 				if i < 40 && r.IntN(10) == 0 {
 					c.change(r)
 				}
-				if i < 60 && r.IntN(15) == 0 {
-					c.state = plan.State{}
+				if i < 60 && r.IntN(4) == 0 {
+					c.lives = r.IntN(6)
 				}
 				c.s.Now = c.s.Now.Add(20 * time.Second)
 				c.settle()

@@ -136,7 +136,7 @@ func (c *cluster) command(line string) string {
 		}
 		c.s.Rival = &nodepool.Rival{Lease: "kube-system/cluster-autoscaler", Holder: "upstream", Until: c.s.Now.Add(length)}
 	case "forget":
-		c.state = plan.State{}
+		c.die()
 	case "break":
 		c.broken[words[1]] = true
 	case "mode":

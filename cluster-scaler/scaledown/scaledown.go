@@ -3,6 +3,7 @@ package scaledown
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -176,8 +177,10 @@ func percent(used, offered int64) int32 {
 	if offered <= 0 || used <= 0 {
 		return 0
 	}
-	// In this order it cannot overflow; what is lost is far below a percent.
-	return int32(min(used/max(offered/100, 1), 100_000))
+	if used > math.MaxInt64/100 {
+		used, offered = used/100, max(offered/100, 1)
+	}
+	return int32(min(used*100/offered, 100_000))
 }
 
 // elsewhere moves the pods of a node to standing ones. Where one fits nowhere it
