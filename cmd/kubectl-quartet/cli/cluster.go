@@ -204,7 +204,7 @@ func (q *poolAnswer) text(now time.Time) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n%s\n", q.headline(), decided(q.plan.d, now))
 	if r := q.Report; r != nil {
-		fmt.Fprintf(&b, "\nWhy:      %s\nOutcome:  %s (of the whole plan)\n", r.Message, result(q.plan.d))
+		fmt.Fprintf(&b, "\nWhy:      %s\nOutcome:  %s\n", r.Message, q.outcome())
 		table(&b, "Sizes", []string{"MODE", "MIN", "MAX", "TARGET", "NODES", "READY", "STARTING", "DRAINING"}, [][]string{{
 			q.Mode, fmt.Sprint(q.Min), fmt.Sprint(q.Max), fmt.Sprint(r.Target), fmt.Sprint(r.Nodes), fmt.Sprint(r.Ready), fmt.Sprint(r.Starting), fmt.Sprint(r.Draining),
 		}})
@@ -250,6 +250,14 @@ func (q *poolAnswer) headline() string {
 		return fmt.Sprintf("NodePool %s goes from %s to %s.", q.Pool, before, target)
 	}
 	return fmt.Sprintf("NodePool %s stays at %s.", q.Pool, target)
+}
+
+// outcome says what became of the plan for the pool.
+func (q *poolAnswer) outcome() string {
+	if q.Report.Recommended != nil {
+		return "nothing was done: the decision is shown and not carried out"
+	}
+	return result(q.plan.d) + " (of the whole plan)"
 }
 
 // size finds a pool in sizes of the form "a=1, b=3"; "" where it is not there.

@@ -67,7 +67,8 @@ func scheduler(pod *corev1.Pod) string {
 func (p *podAnswer) askScaler(ctx context.Context, a *asker) {
 	last, err := a.clusterPlan(ctx)
 	if err != nil {
-		p.Unknown.note("whether a pool of nodes grows for it", err)
+		p.Unknown.note("whether a pool of nodes grows for it",
+			fmt.Errorf("%w\nWhere %s runs, its events on the pod tell too: kubectl describe pod", err, clusterScaler.server))
 		return
 	}
 	p.plan, p.Plan = last, sourceOf(last.d)

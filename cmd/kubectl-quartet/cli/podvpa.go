@@ -88,7 +88,7 @@ func (p *podAnswer) askVPA(ctx context.Context, a *asker, name, target string) p
 }
 
 func (v *podVPA) write(b *strings.Builder, pod *corev1.Pod, now time.Time) {
-	fmt.Fprintf(b, "\nVerticalPodAutoscaler %s scales it by %s.\n", v.Name, v.Target)
+	fmt.Fprintf(b, "\nVerticalPodAutoscaler %s, for %s, scales it.\n", v.Name, v.Target)
 	var rows [][]string
 	if d := v.updater; d != nil && pod.Spec.NodeName != "" {
 		rows = append(rows, []string{"Update:", v.update()}, []string{"", decided(d, now)})

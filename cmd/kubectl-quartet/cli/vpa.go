@@ -169,7 +169,7 @@ func podVerdicts(d *v1alpha1.Decision) (verdicts map[string]podVerdict, general 
 		v := verdicts[r.Pod]
 		v.Verdict = "evicted"
 		if r.Error != "" {
-			v.Verdict, v.Message = "refused", r.Error+suffix(" It was wanted, since: ", v.Message)
+			v.Verdict, v.Message = "refused", fmt.Sprintf("%s (tried since %s)", r.Error, v.Message)
 		}
 		verdicts[r.Pod] = v
 	}
