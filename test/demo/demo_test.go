@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/quartet-autoscaling/quartet/api/v1alpha1"
 	decisions "github.com/quartet-autoscaling/quartet/internal/decisionapi/v1alpha1"
 )
 
@@ -49,18 +50,23 @@ func TestVerdict(t *testing.T) {
 		Replicas: replicaReport{Min: 1, Peak: 4, Final: 1},
 		Reaction: reactionReport{Count: 2, Median: 0.5, Max: 1},
 		Replay:   replayReport{Decisions: 100},
+		Nodes:    nodeReport{Min: 1, Peak: 4, Final: 1}, RightSized: true,
 	}
 	if err := good.verdict(); err != nil {
 		t.Fatalf("a good run is refused: %v", err)
 	}
 	spoilt := map[string]func(*report){
-		"lost":        func(r *report) { r.Messages.Lost = 1 },
-		"no message":  func(r *report) { r.Messages.Produced = 0 },
-		"never grew":  func(r *report) { r.Replicas.Peak = 1 },
-		"are left":    func(r *report) { r.Replicas.Final = 2 },
-		"no reaction": func(r *report) { r.Reaction = reactionReport{} },
-		"no decision": func(r *report) { r.Replay = replayReport{} },
-		"differ":      func(r *report) { r.Replay.Differences = 1 },
+		"budgets":          func(r *report) { r.PDBViolations = 1 },
+		"nodes never grew": func(r *report) { r.Nodes.Peak = 1 },
+		"nodes are left":   func(r *report) { r.Nodes.Final = 2 },
+		"not right-sized":  func(r *report) { r.RightSized = false },
+		"lost":             func(r *report) { r.Messages.Lost = 1 },
+		"no message":       func(r *report) { r.Messages.Produced = 0 },
+		"never grew":       func(r *report) { r.Replicas.Peak = 1 },
+		"are left":         func(r *report) { r.Replicas.Final = 2 },
+		"no reaction":      func(r *report) { r.Reaction = reactionReport{} },
+		"no decision":      func(r *report) { r.Replay = replayReport{} },
+		"differ":           func(r *report) { r.Replay.Differences = 1 },
 	}
 	for fault, spoil := range spoilt {
 		t.Run(fault, func(t *testing.T) {
@@ -84,6 +90,11 @@ func TestRenderGolden(t *testing.T) {
 			{At: at, From: "3", To: "9", Act: true, Message: "external metric orders-depth 340 over a target of 40 a pod wants 9"},
 			{At: at, From: "10", To: "9", Act: true, Message: "short"},
 		},
+		cluster: clusterSeen{
+			nodes: nodeReport{Final: 4}, pending: 3, steady: "40m, 525m", target: "525m",
+			pool: v1alpha1.NodePool{Status: v1alpha1.NodePoolStatus{Conditions: []metav1.Condition{{Type: "Ready", Message: "grows to 4 for 3 pods"}}}},
+		},
+		nodes: []int{1, 1, 2, 4},
 		rates: []int{2, 10, 60, 120}, depths: []int{0, 100, 900, 340}, sizes: []int{1, 1, 3, 8},
 	}
 	got := render(f, 100)

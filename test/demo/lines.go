@@ -28,6 +28,6 @@ func showLines(ctx context.Context, p *play, s settings, out io.Writer) error {
 }
 
 func line(f frame) string {
-	return fmt.Sprintf("%5s  %4d msg/s  queue %5d  workers %2d of %2d  %s",
-		f.elapsed.Round(time.Second), f.rate, f.depth, f.working, f.replicas, f.last.Message)
+	return fmt.Sprintf("%5s  %4d msg/s  queue %5d  workers %2d of %2d  nodes %d  pending %2d  %s",
+		f.elapsed.Round(time.Second), f.rate, f.depth, f.working, f.replicas, f.cluster.nodes.Final, f.cluster.pending, f.last.Message)
 }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/quartet-autoscaling/quartet/test/budget"
 	"github.com/quartet-autoscaling/quartet/test/fleet"
 	"github.com/quartet-autoscaling/quartet/test/lab/lab"
 	"github.com/quartet-autoscaling/quartet/test/queue"
@@ -35,6 +36,8 @@ const (
 	// dayUnbounded is the length of a day where no duration is given; days repeat.
 	dayUnbounded = 5 * time.Minute
 	minDuration  = evening + 40*time.Second
+	// noNodes: the pool brings them.
+	noNodes = -1
 )
 
 // play is one run of the demo.
@@ -50,6 +53,8 @@ type play struct {
 	producer *queue.Producer
 	fleet    *fleet.Fleet
 	watcher  *watcher
+	cluster  *clusterWatcher
+	budgets  *budget.Watcher
 	start    time.Time
 	// whole is set once a run has ended by itself.
 	whole bool
@@ -57,7 +62,7 @@ type play struct {
 
 // prepare builds and starts everything but the arrivals.
 func prepare(ctx context.Context, s settings, progress io.Writer) (*play, error) {
-	l, err := lab.Start(ctx, lab.Options{Name: "demo", Nodes: 3, Progress: progress})
+	l, err := lab.Start(ctx, lab.Options{Name: "demo", Nodes: noNodes, MetricsServer: true, Progress: progress})
 	if err != nil {
 		return nil, fmt.Errorf("start the control plane: %w", err)
 	}
@@ -77,7 +82,7 @@ func (p *play) furnish(ctx context.Context, s settings, progress io.Writer) erro
 	if p.broker, err = queue.StartBroker(ctx, filepath.Join(p.lab.Dir(), "broker")); err != nil {
 		return err
 	}
-	_, _ = fmt.Fprintln(progress, "installing the chart: metrics-adapter and hpa-controller")
+	_, _ = fmt.Fprintln(progress, "installing the chart: six binaries")
 	if p.release, err = p.lab.InstallChart(ctx, lab.ChartOptions{Values: chartValues(p.ledgers)}); err != nil {
 		return fmt.Errorf("install the chart: %w", err)
 	}
@@ -102,8 +107,26 @@ func (p *play) furnish(ctx context.Context, s settings, progress io.Writer) erro
 		Cluster: p.lab.Config(), Namespace: namespace, Selector: podSelector,
 		Broker: p.broker, Tally: p.tally, Rate: workerRate, Log: slog.New(slog.DiscardHandler),
 	})
-	p.watcher, err = newWatcher(p.lab.Config(), p.meter)
-	return err
+	return p.watch(ctx)
+}
+
+// watch makes the watchers, and waits until the first nodes are there: only then
+// does the play begin.
+func (p *play) watch(ctx context.Context) error {
+	var err error
+	if p.watcher, err = newWatcher(p.lab.Config(), p.meter); err != nil {
+		return err
+	}
+	if p.cluster, err = newClusterWatcher(p.lab.Config()); err != nil {
+		return err
+	}
+	if p.budgets, err = budget.Watch(ctx, p.lab.Config()); err != nil {
+		return err
+	}
+	if _, err := p.lab.Kubectl(ctx, "rollout", "status", "--timeout=2m", "-n", namespace, "deployment/"+workload); err != nil {
+		return fmt.Errorf("wait for the first node and worker: %w", err)
+	}
+	return nil
 }
 
 // run lets messages arrive for the given time (0: until the context ends), then
@@ -115,6 +138,7 @@ func (p *play) run(ctx context.Context, duration time.Duration) error {
 	g, work := errgroup.WithContext(work)
 	g.Go(func() error { return p.watcher.run(work) })
 	g.Go(func() error { return p.fleet.Run(work) })
+	g.Go(func() error { return p.cluster.run(work) })
 	g.Go(func() error {
 		defer stop()
 		arrivals, end := work, context.CancelFunc(func() {})
@@ -141,7 +165,9 @@ func (p *play) awaitRest(ctx context.Context, limit time.Duration) {
 	t := time.NewTicker(200 * time.Millisecond)
 	defer t.Stop()
 	for {
-		rest := p.tally.Counts().Depth() == 0 && p.watcher.seen().replicas.Final == minReplicas && p.fleet.Size() == minReplicas
+		cluster := p.cluster.seen()
+		rest := p.tally.Counts().Depth() == 0 && p.watcher.seen().replicas.Final == minReplicas && p.fleet.Size() == minReplicas &&
+			cluster.nodes.Final == minNodes && cluster.rightSized
 		if rest {
 			return
 		}
@@ -159,6 +185,9 @@ func (p *play) report(ctx context.Context) (*report, error) {
 	r := &report{DurationSeconds: seconds(time.Since(p.start)), Replicas: p.watcher.seen().replicas}
 	r.setMessages(p.tally.Counts())
 	r.setReaction(p.meter.Summary())
+	r.setCluster(p.cluster.seen())
+	budgets := p.budgets.Report()
+	r.PDBViolations, r.Evictions = len(budgets.Violations), budgets.Evictions
 	if err := p.release.Uninstall(ctx); err != nil {
 		return r, fmt.Errorf("stop the binaries: %w", err)
 	}
@@ -172,6 +201,9 @@ func (p *play) report(ctx context.Context) (*report, error) {
 
 // close leaves no process and no folder.
 func (p *play) close() error {
+	if p.budgets != nil {
+		p.budgets.Stop()
+	}
 	if p.broker != nil {
 		p.broker.Shutdown()
 	}

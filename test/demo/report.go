@@ -18,7 +18,27 @@ type report struct {
 	Queue           queueReport    `json:"queue"`
 	Replicas        replicaReport  `json:"replicas"`
 	Reaction        reactionReport `json:"reaction_seconds"`
-	Replay          replayReport   `json:"replay"`
+	Nodes           nodeReport     `json:"nodes"`
+	// PDBViolations are evictions that took a budget below its desired healthy
+	// count, by the watcher that knows nothing of the suite.
+	PDBViolations int `json:"pdb_violations"`
+	// PodsPatched are pods whose requests vpa-admission set.
+	PodsPatched int `json:"pods_patched"`
+	// Evictions are pods that went through the eviction API, for the updater and
+	// the scaler together.
+	Evictions int `json:"evictions"`
+	// RightSized tells whether every pod of the steady workload has requests that
+	// a recommendation set.
+	RightSized bool `json:"right_sized"`
+	// Unschedulable counts from the scheduler's verdict to the Running pod.
+	Unschedulable reactionReport `json:"unschedulable_to_running_seconds"`
+	Replay        replayReport   `json:"replay"`
+}
+
+type nodeReport struct {
+	Min   int `json:"min"`
+	Peak  int `json:"peak"`
+	Final int `json:"final"`
 }
 
 type messageReport struct {
@@ -61,8 +81,15 @@ func (r *report) setMessages(c queue.Counts) {
 	r.Queue = queueReport{Peak: c.Peak, Final: c.Depth()}
 }
 
-func (r *report) setReaction(s reaction.Summary) {
-	r.Reaction = reactionReport{Count: s.Count, Median: seconds(s.Median), Max: seconds(s.Max)}
+func (r *report) setReaction(s reaction.Summary) { r.Reaction = durations(s) }
+
+func durations(s reaction.Summary) reactionReport {
+	return reactionReport{Count: s.Count, Median: seconds(s.Median), Max: seconds(s.Max)}
+}
+
+func (r *report) setCluster(c clusterSeen) {
+	r.Nodes, r.PodsPatched, r.RightSized = c.nodes, c.patched, c.rightSized
+	r.Unschedulable = durations(reaction.Summarize(c.waits))
 }
 
 func seconds(d time.Duration) float64 { return float64(d.Milliseconds()) / 1000 }
@@ -85,6 +112,7 @@ func (r *report) verdict() error {
 	if r.Reaction.Count == 0 {
 		faults = append(faults, errors.New("no reaction was measured"))
 	}
+	faults = append(faults, r.clusterVerdict()...)
 	if r.Replay.Decisions == 0 {
 		faults = append(faults, errors.New("no decision was recorded"))
 	}
@@ -92,6 +120,23 @@ func (r *report) verdict() error {
 		faults = append(faults, fmt.Errorf("%d fields of replayed decisions differ", r.Replay.Differences))
 	}
 	return errors.Join(faults...)
+}
+
+func (r *report) clusterVerdict() []error {
+	var faults []error
+	if r.PDBViolations != 0 {
+		faults = append(faults, fmt.Errorf("%d budgets were broken", r.PDBViolations))
+	}
+	if r.Nodes.Peak <= minNodes {
+		faults = append(faults, fmt.Errorf("the nodes never grew beyond %d", minNodes))
+	}
+	if r.Nodes.Final != minNodes {
+		faults = append(faults, fmt.Errorf("%d nodes are left, the minimum is %d", r.Nodes.Final, minNodes))
+	}
+	if !r.RightSized {
+		faults = append(faults, errors.New("the steady workload was not right-sized"))
+	}
+	return faults
 }
 
 func (r *report) write(path string) error {
@@ -110,10 +155,14 @@ func (r *report) String() string {
 queue      peak %d, now %d
 workers    from %d up to %d, now %d
 reaction   median %.2f s, at most %.2f s, over %d scale-ups
+nodes      from %d up to %d, now %d
+pods       %d waited for a node, median %.2f s, at most %.2f s; %d patched, %d evicted, %d budgets broken
 replay     %d decisions again, %d differences`,
 		r.Messages.Produced, r.Messages.Consumed, r.Messages.Lost,
 		r.Queue.Peak, r.Queue.Final,
 		r.Replicas.Min, r.Replicas.Peak, r.Replicas.Final,
 		r.Reaction.Median, r.Reaction.Max, r.Reaction.Count,
+		r.Nodes.Min, r.Nodes.Peak, r.Nodes.Final,
+		r.Unschedulable.Count, r.Unschedulable.Median, r.Unschedulable.Max, r.PodsPatched, r.Evictions, r.PDBViolations,
 		r.Replay.Decisions, r.Replay.Differences)
 }

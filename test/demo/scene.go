@@ -4,51 +4,73 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/quartet-autoscaling/quartet/test/lab/lab"
 )
 
 // What scene.yaml says, for the parts that work beside it.
 const (
-	namespace      = "demo"
-	workload       = "workers"
-	podSelector    = "app=workers"
-	minReplicas    = 1
-	maxReplicas    = 20
-	averageValue   = 40.0
-	tolerance      = 0.1
-	workerRate     = 12.0 // messages per second
-	noonRate       = 130.0
-	nightRate      = 2.0
-	burstsPerDay   = 3
-	burstFactor    = 2.5
-	syncPeriodFlag = "--horizontal-pod-autoscaler-sync-period=1s"
+	namespace    = "demo"
+	workload     = "workers"
+	podSelector  = "app=workers"
+	minReplicas  = 1
+	maxReplicas  = 20
+	averageValue = 40.0
+	tolerance    = 0.1
+	workerRate   = 12.0 // messages per second
+	noonRate     = 130.0
+	nightRate    = 2.0
+	burstsPerDay = 3
+	burstFactor  = 2.5
+
+	steady        = "api"
+	steadyRequest = "40m"
+	steadyCPU     = "400m"
+	steadyMemory  = "300Mi"
+
+	poolName = "general"
+	minNodes = 1
+	maxNodes = 6
 )
 
 //go:embed scene.yaml
 var scene string
 
-// apply puts the scene's objects into the cluster with the lab's own kubectl.
+//go:embed pool.yaml
+var pool string
+
+// apply puts the scene's objects into the cluster with the lab's own kubectl: the
+// pool first, so that the pods find a node.
 func apply(ctx context.Context, l *lab.Lab, broker string) error {
-	path := filepath.Join(l.Dir(), "scene.yaml")
-	text := strings.ReplaceAll(scene, "${BROKER}", broker)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		return fmt.Errorf("write the scene: %w", err)
+	for _, text := range []string{pool, strings.ReplaceAll(scene, "${BROKER}", broker)} {
+		if _, err := l.KubectlInput(ctx, text, "apply", "-f", "-"); err != nil {
+			return fmt.Errorf("apply the scene: %w", err)
+		}
 	}
-	if _, err := l.Kubectl(ctx, "apply", "-f", path); err != nil {
-		return fmt.Errorf("apply the scene: %w", err)
-	}
-	return nil
+	return l.SetUsage(ctx, lab.Usage{
+		Namespace: namespace, Selector: labels.SelectorFromSet(labels.Set{"app": steady}),
+		CPU: resource.MustParse(steadyCPU), Memory: resource.MustParse(steadyMemory),
+	})
 }
 
-// chartValues are the demo's: both loops look each second, and record what they
-// decide in the lab's folder.
+// chartValues are the demo's: all six binaries, which look every second or every
+// few, and record what they decide in the lab's folder. A day takes minutes, so
+// what would take minutes takes seconds.
 func chartValues(ledgers string) map[string]any {
+	component := func(args ...any) map[string]any {
+		return map[string]any{"enabled": true, "extraArgs": append([]any{"--ledger-dir=" + ledgers}, args...)}
+	}
 	return map[string]any{
-		"metricsAdapter": map[string]any{"extraArgs": []any{"--ledger-dir=" + ledgers}},
-		"hpaController":  map[string]any{"extraArgs": []any{"--ledger-dir=" + ledgers, syncPeriodFlag}},
+		"metricsAdapter": component(),
+		"hpaController":  component("--horizontal-pod-autoscaler-sync-period=1s"),
+		"vpaRecommender": component("--recommender-interval=5s"),
+		"vpaUpdater":     component("--updater-interval=5s"),
+		"vpaAdmission":   component(),
+		"clusterScaler": component("--scan-interval=1s", "--scale-down-unneeded-time=10s",
+			"--scale-down-delay-after-add=5s", "--drain-backoff=10s", "--drain-timeout=30s"),
 	}
 }

@@ -24,6 +24,7 @@ type screen struct {
 	rates    []int
 	depths   []int
 	sizes    []int
+	nodes    []int
 }
 
 type (
@@ -53,6 +54,7 @@ func (s *screen) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 			s.sampled = time.Time(m)
 			f := s.play.frame()
 			s.rates, s.depths, s.sizes = push(s.rates, f.rate), push(s.depths, f.depth), push(s.sizes, f.working)
+			s.nodes = push(s.nodes, f.cluster.nodes.Final)
 		}
 		return s, tick()
 	}
@@ -68,7 +70,7 @@ func push(history []int, v int) []int {
 func (s *screen) View() string {
 	f := s.play.frame()
 	f.duration = s.duration
-	f.rates, f.depths, f.sizes = s.rates, s.depths, s.sizes
+	f.rates, f.depths, f.sizes, f.nodes = s.rates, s.depths, s.sizes, s.nodes
 	return render(f, s.width)
 }
 

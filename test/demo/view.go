@@ -7,6 +7,7 @@ import (
 
 	"github.com/charmbracelet/lipgloss"
 
+	"github.com/quartet-autoscaling/quartet/api/v1alpha1"
 	decisions "github.com/quartet-autoscaling/quartet/internal/decisionapi/v1alpha1"
 )
 
@@ -24,8 +25,9 @@ type frame struct {
 	reaction reactionReport
 	last     decisions.Decision
 	recent   []decisions.Decision
+	cluster  clusterSeen
 	// Histories, one value a sample, the oldest first.
-	rates, depths, sizes []int
+	rates, depths, sizes, nodes []int
 }
 
 // frame gathers what there is to show now, without the histories.
@@ -38,6 +40,7 @@ func (p *play) frame() frame {
 		depth: counts.Depth(), peak: counts.Peak, produced: counts.Produced, consumed: counts.Consumed,
 		replicas: max(0, seen.replicas.Final), working: p.fleet.Size(),
 		reaction: r.Reaction, last: seen.last, recent: seen.decisions,
+		cluster: p.cluster.seen(),
 	}
 }
 
@@ -62,7 +65,10 @@ func render(f frame, width int) string {
 	row("arrivals", f.rates, "%d messages/s", f.rate)
 	row("queue", f.depths, "%d messages (peak %d)", f.depth, f.peak)
 	row("workers", f.sizes, "%d working, %d wanted (%d to %d)", f.working, f.replicas, minReplicas, maxReplicas)
-	fmt.Fprintf(&b, "\n%-*s%d done of %d; nothing may be lost\n", labelWidth, "messages", f.consumed, f.produced)
+	row("nodes", f.nodes, "%d, %d pods pending (%d to %d)", f.cluster.nodes.Final, f.cluster.pending, minNodes, maxNodes)
+	fmt.Fprintf(&b, "\n%-*s%s\n", labelWidth, "pool", truncate(poolText(f.cluster), width-labelWidth))
+	fmt.Fprintf(&b, "%-*s%s\n", labelWidth, steady, truncate(steadyText(f.cluster), width-labelWidth))
+	fmt.Fprintf(&b, "%-*s%d done of %d; nothing may be lost\n", labelWidth, "messages", f.consumed, f.produced)
 	fmt.Fprintf(&b, "%-*s%s\n", labelWidth, "reaction", reactionText(f.reaction))
 	fmt.Fprintf(&b, "%-*s%s\n", labelWidth, "now", truncate(f.last.Message, width-labelWidth))
 	fmt.Fprintf(&b, "\n%s\n", styleTitle.Render("last decisions that changed something"))
@@ -87,6 +93,23 @@ func reactionText(r reactionReport) string {
 		return "no scale-up yet"
 	}
 	return fmt.Sprintf("median %.2f s, at most %.2f s, over %d scale-ups", r.Median, r.Max, r.Count)
+}
+
+// poolText is what the pool says of itself.
+func poolText(c clusterSeen) string {
+	for _, condition := range c.pool.Status.Conditions {
+		if condition.Type == v1alpha1.ConditionReady {
+			return condition.Message
+		}
+	}
+	return "has not reported yet"
+}
+
+func steadyText(c clusterSeen) string {
+	if c.target == "" {
+		return fmt.Sprintf("asks for %s of CPU and uses %s; no recommendation yet", c.steady, steadyCPU)
+	}
+	return fmt.Sprintf("asks for %s of CPU and uses %s; the recommendation is %s", c.steady, steadyCPU, c.target)
 }
 
 func arrow(d decisions.Decision) string {

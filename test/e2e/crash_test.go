@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	vpav1 "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/apis/autoscaling.k8s.io/v1"
 )
 
 // TestKilledBinariesComeBack kills each binary with -9 in the middle of the loop:
@@ -37,4 +40,26 @@ func TestKilledBinariesComeBack(t *testing.T) {
 			s.awaitDrained(60 * time.Second)
 		})
 	}
+}
+
+// TestWebhookDownBlocksNoPod: with vpa-admission away, pods of a workload with a
+// VPA start as they are, and the updater evicts none. Not parallel, as above.
+func TestWebhookDownBlocksNoPod(t *testing.T) {
+	process := suite.release.Process("vpa-admission")
+	if err := process.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		process.Start()
+		if err := process.WaitReady(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}()
+	s := newStage(t, suite.lab)
+	_, err := s.vpas().AutoscalingV1().VerticalPodAutoscalers(s.namespace).Create(t.Context(), s.vpa(vpav1.UpdateModeRecreate), metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.create(s.deployment(2))
+	s.awaitRunning(workload, 2)
 }

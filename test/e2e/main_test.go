@@ -78,7 +78,7 @@ func replay() error {
 		return err
 	}
 	fmt.Printf("replayed %v decisions, %d differences\n", replayed.Decisions, len(replayed.Differences))
-	for _, component := range []string{"metrics-adapter", "hpa-controller"} {
+	for _, component := range []string{"metrics-adapter", "hpa-controller", "vpa-recommender", "vpa-updater", "vpa-admission", "cluster-scaler"} {
 		if replayed.Decisions[component] == 0 {
 			return fmt.Errorf("%s recorded no decision", component)
 		}
@@ -89,17 +89,23 @@ func replay() error {
 	return nil
 }
 
-// chartValues are the chart's defaults, a look each second, and ledgers.
+// chartValues are the chart's defaults with all six binaries, short times, and
+// ledgers.
 func chartValues(ledgers string) map[string]any {
+	component := func(args ...any) map[string]any {
+		return map[string]any{"enabled": true, "extraArgs": append([]any{"--ledger-dir=" + ledgers}, args...)}
+	}
 	return map[string]any{
-		"metricsAdapter": map[string]any{"extraArgs": []any{"--ledger-dir=" + ledgers}},
-		"hpaController": map[string]any{"extraArgs": []any{
-			"--ledger-dir=" + ledgers,
-			"--horizontal-pod-autoscaler-sync-period=1s",
+		"metricsAdapter": component(),
+		"hpaController": component("--horizontal-pod-autoscaler-sync-period=1s",
 			// The tests' pods are young: their usage counts from the start.
 			"--horizontal-pod-autoscaler-cpu-initialization-period=1s",
-			"--horizontal-pod-autoscaler-initial-readiness-delay=1s",
-		}},
+			"--horizontal-pod-autoscaler-initial-readiness-delay=1s"),
+		"vpaRecommender": component("--recommender-interval=5s"),
+		"vpaUpdater":     component("--updater-interval=5s"),
+		"vpaAdmission":   component(),
+		"clusterScaler": component("--scan-interval=1s", "--scale-down-unneeded-time=3s", "--scale-down-delay-after-add=2s",
+			"--drain-backoff=5s", "--drain-timeout=20s"),
 	}
 }
 

@@ -67,14 +67,19 @@ type Summary struct {
 	Median, Max time.Duration
 }
 
-// Summary gives the count, the median (the lower of the two middle ones) and the
-// maximum; all zero where nothing was measured.
+// Summary is what was measured so far.
 func (m *Meter) Summary() Summary {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.reactions) == 0 {
+	return Summarize(m.reactions)
+}
+
+// Summarize gives the count, the median (the lower of the two middle ones) and
+// the maximum; all zero where there is nothing.
+func Summarize(durations []time.Duration) Summary {
+	if len(durations) == 0 {
 		return Summary{}
 	}
-	sorted := slices.Sorted(slices.Values(m.reactions))
+	sorted := slices.Sorted(slices.Values(durations))
 	return Summary{Count: len(sorted), Median: sorted[(len(sorted)-1)/2], Max: sorted[len(sorted)-1]}
 }
