@@ -71,8 +71,8 @@ func (t *turn) conclude() {
 	switch {
 	case t.d.To == 0:
 		t.d.Reason, t.d.Message = ReasonUpToDate, fmt.Sprintf("pod %s is as recommended", t.s.Pod.Name)
-	case len(t.s.VPA.Recommendations) == 0:
-		t.d.Reason, t.d.Message = ReasonNoRecommendation, fmt.Sprintf("pod %s: there is no recommendation yet", t.s.Pod.Name)
+	case len(t.updates) == 0:
+		t.d.Reason, t.d.Message = ReasonNoRecommendation, fmt.Sprintf("pod %s: there is no recommendation for its containers yet", t.s.Pod.Name)
 	}
 	t.d.Act = t.s.Mode == ModeAuto && t.d.To > 0
 	if t.s.Mode != ModeAuto && t.d.To > 0 {
