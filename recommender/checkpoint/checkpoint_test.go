@@ -205,17 +205,8 @@ func FuzzDetach(f *testing.F) {
 // FuzzDecode wants that whatever the API server may hold is refused or becomes a
 // history that can be used, recorded and written again.
 func FuzzDecode(f *testing.F) {
-	for seed := range uint64(5) {
-		saved, err := history(seed).SaveToCheckpoint()
-		if err != nil {
-			f.Fatal(err)
-		}
-		content, err := json.Marshal(saved)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(content)
-	}
+	// Few buckets: a fuzzer gets nowhere from large inputs.
+	f.Add([]byte(`{"version":"v3","cpuHistogram":{"bucketWeights":{"8":10000},"totalWeight":0.7,"referenceTimestamp":"2026-03-01T00:00:00Z"},"memoryHistogram":{"bucketWeights":{"17":10000,"20":1},"totalWeight":2},"firstSampleStart":"2026-03-01T10:00:00Z","lastSampleStart":"2026-03-01T11:00:00Z","totalSamplesCount":60}`))
 	f.Add([]byte(`{"version":"v3","cpuHistogram":{"bucketWeights":{"0":10000},"totalWeight":1e-300,"referenceTimestamp":"9999-12-31T00:00:00Z"}}`))
 	f.Fuzz(func(t *testing.T, content []byte) {
 		var c vpav1.VerticalPodAutoscalerCheckpointStatus
