@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -120,7 +119,7 @@ func serve(t *testing.T, k *certificate.Keeper) string {
 	server.Listener = tls.NewListener(server.Listener, &tls.Config{GetCertificate: k.GetCertificate})
 	server.Start()
 	t.Cleanup(server.Close)
-	return server.Listener.(net.Listener).Addr().String()
+	return server.Listener.Addr().String()
 }
 
 func TestCertificateIsMadeAndTrusted(t *testing.T) {

@@ -163,8 +163,8 @@ func (t *turn) container(i int) {
 	if !c.HasResources && changes(c.Requests, requests)+changes(c.Limits, limits) > 0 {
 		t.add(path(i), map[string]string{})
 	}
-	notes = t.list(i, "requests", c.HasRequests, c.Requests, requests, notes)
-	notes = t.list(i, "limits", c.HasLimits, c.Limits, limits, notes)
+	notes = append(notes, t.set(i, list{kind: "requests", has: c.HasRequests, now: c.Requests, want: requests})...)
+	notes = append(notes, t.set(i, list{kind: "limits", has: c.HasLimits, now: c.Limits, want: limits})...)
 	if len(requests)+len(limits) > 0 {
 		t.updates = append(t.updates, fmt.Sprintf("container %d: %s", i, strings.Join(notes, ", ")))
 	}
@@ -180,22 +180,30 @@ func (t *turn) container(i int) {
 	}
 }
 
-// list adds the operations that set values in one list of a container, and to
-// notes what it sets, as "cpu request".
-func (t *turn) list(i int, kind string, has bool, now, want corev1.ResourceList, notes []string) []string {
-	differ := changes(now, want)
-	if differ > 0 && !has {
+// list is the requests or the limits of a container. has tells that the map is
+// there.
+type list struct {
+	kind      string
+	has       bool
+	now, want corev1.ResourceList
+}
+
+// set adds the operations that set one list of a container, and tells what is
+// set, as "cpu request".
+func (t *turn) set(i int, l list) []string {
+	if !l.has && changes(l.now, l.want) > 0 {
 		values := map[string]string{}
-		for name, q := range want {
+		for name, q := range l.want {
 			values[string(name)] = q.String()
 		}
-		t.add(path(i)+"/"+kind, values)
+		t.add(path(i)+"/"+l.kind, values)
 	}
-	for _, name := range slices.Sorted(maps.Keys(want)) {
-		notes = append(notes, string(name)+" "+strings.TrimSuffix(kind, "s"))
-		q := want[name]
-		if has && differs(now, name, q.Cmp) {
-			t.add(path(i)+"/"+kind+"/"+escape(string(name)), q.String())
+	var notes []string
+	for _, name := range slices.Sorted(maps.Keys(l.want)) {
+		notes = append(notes, string(name)+" "+strings.TrimSuffix(l.kind, "s"))
+		q := l.want[name]
+		if l.has && differs(l.now, name, q.Cmp) {
+			t.add(path(i)+"/"+l.kind+"/"+escape(string(name)), q.String())
 		}
 	}
 	return notes

@@ -43,7 +43,7 @@ func Fit(pod Pod, all []Recommendation) []Fitted {
 		recommendations = withRequests(recommendations, pod.Containers)
 		for _, values := range []func(*Recommendation) corev1.ResourceList{upper, target, lower} {
 			for _, name := range scaled {
-				share{pod: pod, name: name, values: values}.fit(recommendations)
+				spread{pod: pod, name: name, values: values}.fit(recommendations)
 			}
 		}
 	}

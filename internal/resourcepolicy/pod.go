@@ -5,9 +5,9 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// share fits one resource of all containers of a pod to the pod's LimitRange:
+// spread fits one resource of all containers of a pod to the pod's LimitRange:
 // what is too much or too little in sum is shared out in proportion.
-type share struct {
+type spread struct {
 	pod    Pod
 	name   corev1.ResourceName
 	values func(*Recommendation) corev1.ResourceList
@@ -15,7 +15,7 @@ type share struct {
 
 // fit changes the recommendations' values in place. A value that is absent stays
 // absent: a container without a bound has none, whatever the pod's.
-func (s share) fit(all []Recommendation) {
+func (s spread) fit(all []Recommendation) {
 	b := s.pod.Limits.Pod
 	least, most := b.Min[s.name], b.Max[s.name]
 	requests, limits := s.sums(all)
@@ -37,7 +37,7 @@ func (s share) fit(all []Recommendation) {
 }
 
 // sums adds up what the containers would request and be limited to.
-func (s share) sums(all []Recommendation) (requests, limits resource.Quantity) {
+func (s spread) sums(all []Recommendation) (requests, limits resource.Quantity) {
 	for _, c := range s.pod.Containers {
 		value := c.Requests[s.name]
 		if r := Find(all, c.Name); r != nil {
@@ -53,7 +53,7 @@ func (s share) sums(all []Recommendation) (requests, limits resource.Quantity) {
 
 // scale multiplies each value by to / from. CPU is rounded up where up; memory
 // is always rounded down, as upstream has it.
-func (s share) scale(all []Recommendation, from, to resource.Quantity, up bool) {
+func (s spread) scale(all []Recommendation, from, to resource.Quantity, up bool) {
 	for _, c := range s.pod.Containers {
 		r := Find(all, c.Name)
 		if r == nil {
@@ -61,7 +61,7 @@ func (s share) scale(all []Recommendation, from, to resource.Quantity, up bool) 
 		}
 		values := s.values(r)
 		if value, ok := values[s.name]; ok {
-			values[s.name], _ = proportion(s.name, value, from, to, up && s.name == corev1.ResourceCPU)
+			values[s.name], _ = share{name: s.name, value: value, from: from, to: to}.of(up && s.name == corev1.ResourceCPU)
 		}
 	}
 }

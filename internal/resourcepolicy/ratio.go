@@ -27,24 +27,30 @@ func fromUnit(name corev1.ResourceName, n int64, format resource.Format) resourc
 	return *resource.NewQuantity(n, format)
 }
 
-// proportion is value x to / from in whole units: rounded down, or up where
-// ceil. Where it does not fit it becomes the largest value, and fits is false.
-func proportion(name corev1.ResourceName, value, from, to resource.Quantity, ceil bool) (result resource.Quantity, fits bool) {
-	base := unit(name, from)
+// share is a value to be multiplied by to / from.
+type share struct {
+	name            corev1.ResourceName
+	value, from, to resource.Quantity
+}
+
+// of gives the product in whole units: rounded down, or up where ceil. Where it
+// does not fit it becomes the largest value, and fits is false.
+func (s share) of(ceil bool) (result resource.Quantity, fits bool) {
+	base := unit(s.name, s.from)
 	if base == 0 {
-		return value, true
+		return s.value, true
 	}
-	n := new(big.Int).Mul(big.NewInt(unit(name, value)), big.NewInt(unit(name, to)))
+	n := new(big.Int).Mul(big.NewInt(unit(s.name, s.value)), big.NewInt(unit(s.name, s.to)))
 	rest := new(big.Int)
 	n.DivMod(n, big.NewInt(base), rest)
 	if !n.IsInt64() {
-		return fromUnit(name, math.MaxInt64, value.Format), false
+		return fromUnit(s.name, math.MaxInt64, s.value.Format), false
 	}
 	whole := n.Int64()
 	if ceil && rest.Sign() != 0 && whole < math.MaxInt64 {
 		whole++
 	}
-	return fromUnit(name, whole, value.Format), true
+	return fromUnit(s.name, whole, s.value.Format), true
 }
 
 // ratio is a container's limit and request of one resource, and the limit that
@@ -86,7 +92,7 @@ func (r ratio) limitFor(request resource.Quantity) (limit resource.Quantity, ok 
 		// A limit without a request is its own request, as Kubernetes has it.
 		return request, true, ""
 	}
-	limit, fits := proportion(r.name, current, r.request, request, false)
+	limit, fits := share{name: r.name, value: current, from: r.request, to: request}.of(false)
 	if !fits {
 		return limit, true, tooLarge
 	}
@@ -103,7 +109,7 @@ func (r ratio) requestFor(limit resource.Quantity) resource.Quantity {
 	case r.request.Value() == 0:
 		return limit
 	}
-	request, _ := proportion(r.name, r.request, current, limit, false)
+	request, _ := share{name: r.name, value: r.request, from: current, to: limit}.of(false)
 	return request
 }
 
