@@ -55,7 +55,8 @@ func (s *scene) until(what string, check func(ctx context.Context) error) {
 	}
 }
 
-// scale gives the command that the test runs, on a port of its own.
+// scaler runs the whole command in this process, on a port of its own, and gives
+// what ends it.
 func (s *scene) scaler(ledgers string) func() int {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

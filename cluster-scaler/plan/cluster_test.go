@@ -29,10 +29,9 @@ type cluster struct {
 	// owners hold the wanted number of pods of each workload.
 	owners map[string]workload
 	boot   time.Duration
-	// broken pools never get a node; withheld is an actuator that does nothing.
-	broken   map[string]bool
-	withheld bool
-	born     int
+	// broken pools never get a node.
+	broken map[string]bool
+	born   int
 	// accepted are the nodes that the process has asked the provider for; it
 	// forgets them when it dies.
 	accepted map[string]bool
@@ -200,8 +199,6 @@ func (c *cluster) turn() plan.Decision {
 	d := plan.Decide(c.s, c.state)
 	o := decision.Outcome{Result: decision.Unneeded}
 	switch {
-	case d.Act && c.withheld:
-		o.Result = decision.Withheld
 	case d.Act && !c.act(d.Actions):
 		c.die()
 		return d
