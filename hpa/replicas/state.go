@@ -21,6 +21,9 @@ type State struct {
 	LastDown time.Time `json:"lastDown,omitzero"`
 	// Recommended is the count last shown in mode Recommend.
 	Recommended *int32 `json:"recommended,omitempty"`
+	// ActedAt is the last turn in which the object was not left to another
+	// controller.
+	ActedAt time.Time `json:"actedAt,omitzero"`
 }
 
 // Delta moves the state. Absent fields move nothing.
@@ -29,6 +32,7 @@ type Delta struct {
 	Recommendation *behavior.Slot `json:"recommendation,omitempty"`
 	Scaled         *Scaled        `json:"scaled,omitempty"`
 	Recommended    *int32         `json:"recommended,omitempty"`
+	ActedAt        time.Time      `json:"actedAt,omitzero"`
 }
 
 // Seed is what an object begins with: its count as the first recommendation,
@@ -75,6 +79,9 @@ func apply(s State, d Delta) State {
 	if d.Recommended != nil {
 		n := *d.Recommended
 		s.Recommended = &n
+	}
+	if !d.ActedAt.IsZero() {
+		s.ActedAt = d.ActedAt
 	}
 	return s
 }

@@ -9,22 +9,40 @@ import (
 	"github.com/quartet-autoscaling/quartet/internal/decision"
 )
 
-// writerPeriods is for how many sync periods after its last write another
-// controller is taken to act.
-const writerPeriods = 4
+// For how long after its last write another controller is taken to act.
+const (
+	// writerPeriods counts sync periods of ours.
+	writerPeriods = 4
+	// writerGrace is the least: four of upstream's own periods, by its default.
+	writerGrace = time.Minute
+	// contestedGrace holds where it wrote although we had acted since: it is alive,
+	// and is silent only for as long as its status does not change.
+	contestedGrace = 10 * time.Minute
+)
 
 // otherWriter is the controller that acts on the object besides us, nil where
 // none does.
-func otherWriter(s *Snapshot) *Writer {
-	if s.Writer == nil || !s.Now.Before(s.Writer.At.Add(writerPeriods*s.Config.SyncPeriod)) {
+func otherWriter(s *Snapshot, state State) *Writer {
+	if s.Writer == nil {
+		return nil
+	}
+	grace := max(writerPeriods*s.Config.SyncPeriod, writerGrace)
+	// Managed fields tell whole seconds.
+	if !state.ActedAt.IsZero() && !s.Writer.At.Before(state.ActedAt.Truncate(time.Second)) {
+		grace = max(grace, contestedGrace)
+	}
+	if !s.Now.Before(s.Writer.At.Add(grace)) {
 		return nil
 	}
 	return s.Writer
 }
 
 func guardWriter(t *turn) verdict {
-	w := otherWriter(t.s)
+	w := otherWriter(t.s, t.state)
 	if w == nil {
+		if t.s.Mode != ModeRecommend {
+			t.d.Observed.ActedAt = t.s.Now
+		}
 		return proceed
 	}
 	message := fmt.Sprintf("%s writes the status of this object: the HPA controller of Quartet leaves it alone until that stops", w.Manager)
@@ -106,7 +124,9 @@ func outOfBounds(s *Snapshot) bool {
 // observer that knows the rest of the snapshot spares itself the queries
 // otherwise.
 func NeedsMetrics(s *Snapshot) bool {
-	return !(s.Mode == ModeAuto && otherWriter(s) != nil) &&
+	// Without the state a contested object counts as ours sooner: its metrics are
+	// asked for in vain then.
+	return !(s.Mode == ModeAuto && otherWriter(s, State{}) != nil) &&
 		s.Scale.Error == "" && !disabled(s) && !outOfBounds(s) && selectorError(s) == nil
 }
 
