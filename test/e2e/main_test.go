@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -78,13 +79,21 @@ func replay() error {
 		return err
 	}
 	fmt.Printf("replayed %v decisions, %d differences\n", replayed.Decisions, len(replayed.Differences))
+	// A run of some tests only may leave a binary without anything to decide.
+	if only := flag.Lookup("test.run"); only != nil && only.Value.String() != "" {
+		return differences(replayed)
+	}
 	for _, component := range []string{"metrics-adapter", "hpa-controller", "vpa-recommender", "vpa-updater", "vpa-admission", "cluster-scaler"} {
 		if replayed.Decisions[component] == 0 {
 			return fmt.Errorf("%s recorded no decision", component)
 		}
 	}
-	if len(replayed.Differences) > 0 {
-		return fmt.Errorf("%d fields differ, the first: %s", len(replayed.Differences), replayed.Differences[0])
+	return differences(replayed)
+}
+
+func differences(r tool.Replayed) error {
+	if len(r.Differences) > 0 {
+		return fmt.Errorf("%d fields differ, the first: %s", len(r.Differences), r.Differences[0])
 	}
 	return nil
 }

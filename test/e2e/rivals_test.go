@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	vpav1 "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/apis/autoscaling.k8s.io/v1"
 	"k8s.io/utils/ptr"
 
 	"github.com/quartet-autoscaling/quartet/test/lab/lab"
@@ -43,10 +44,14 @@ func TestTwoWritersNever(t *testing.T) {
 	}
 	s.withQueueLoop()
 	s.create(s.pool(1, 3))
+	_, err = s.vpas().AutoscalingV1().VerticalPodAutoscalers(s.namespace).Create(t.Context(), s.vpa(vpav1.UpdateModeRecreate), metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
 
 	for name, sign := range map[string]string{
 		"hpa-controller":  "kube-controller-manager",
-		"vpa-recommender": "vpa-recommender",
+		"vpa-recommender": "another recommender",
 		"vpa-updater":     "vpa-updater",
 		"vpa-admission":   "vpa-webhook-config",
 		"cluster-scaler":  "cluster-autoscaler",
