@@ -121,8 +121,9 @@ func TestPoolGrowsAndShrinks(t *testing.T) {
 	}
 	var d appsv1.Deployment
 	s.get("batch", &d)
+	before := d.DeepCopy()
 	d.Spec.Replicas = ptr.To(int32(0))
-	if err := s.client.Update(t.Context(), &d); err != nil {
+	if err := s.client.Patch(t.Context(), &d, ctrlclient.MergeFrom(before)); err != nil {
 		t.Fatal(err)
 	}
 	s.awaitNodes(0)

@@ -42,15 +42,24 @@ func TestTwoWritersNever(t *testing.T) {
 	if err := release.WaitReady(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s.withQueueLoop()
 	s.create(s.pool(1, 3))
+	upstreamFirst(s, release.Process("hpa-controller"))
 	_, err = s.vpas().AutoscalingV1().VerticalPodAutoscalers(s.namespace).Create(t.Context(), s.vpa(vpav1.UpdateModeRecreate), metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 
+	eventually(t, 60*time.Second, func() error {
+		if c := s.hpaCondition("QuartetActing"); c.Status != corev1.ConditionFalse || c.Reason != "OtherControllerWrites" {
+			return fmt.Errorf("the HPA's conditions do not say that another controller writes: %s", s.hpaConditions())
+		}
+		line, err := readyDetail(release.Process("hpa-controller"), "other-writers")
+		if err == nil && !strings.Contains(line, "kube-controller-manager") {
+			err = fmt.Errorf("readiness says %q, which does not name kube-controller-manager", line)
+		}
+		return err
+	})
 	for name, sign := range map[string]string{
-		"hpa-controller":  "kube-controller-manager",
 		"vpa-recommender": "another recommender",
 		"vpa-updater":     "vpa-updater",
 		"vpa-admission":   "vpa-webhook-config",
@@ -69,12 +78,6 @@ func TestTwoWritersNever(t *testing.T) {
 			})
 		})
 	}
-	eventually(t, 60*time.Second, func() error {
-		if c := s.hpaCondition("QuartetActing"); c.Status != corev1.ConditionFalse || c.Reason != "OtherControllerWrites" {
-			return fmt.Errorf("the HPA's conditions do not say that another controller writes: %s", s.hpaConditions())
-		}
-		return nil
-	})
 	// Upstream's controller goes on with its work, unharmed.
 	s.fill(60)
 	s.awaitReplicas(3, 3, 60*time.Second)
@@ -84,6 +87,30 @@ func TestTwoWritersNever(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// upstreamFirst lets upstream's controller have written the HPA's status before
+// ours sees the object, as where the suite is installed beside it.
+func upstreamFirst(s *stage, ours *lab.Process) {
+	s.t.Helper()
+	if err := ours.Stop(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.withQueueLoop()
+	eventually(s.t, 30*time.Second, func() error {
+		var h autoscalingv2.HorizontalPodAutoscaler
+		s.get(workload, &h)
+		for _, f := range h.ManagedFields {
+			if f.Manager == "kube-controller-manager" && f.Subresource == "status" {
+				return nil
+			}
+		}
+		return fmt.Errorf("upstream's controller has not written the status yet: %s", s.hpaConditions())
+	})
+	ours.Start()
+	if err := ours.WaitReady(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // heldLease is what a leader of upstream's that is alive has: renewed now, for
