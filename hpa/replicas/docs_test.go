@@ -38,32 +38,6 @@ func TestEveryStepIsExplained(t *testing.T) {
 	}
 }
 
-// TestDifferencesNameTheirTests holds docs/differences.md to tests that exist.
-func TestDifferencesNameTheirTests(t *testing.T) {
-	var sources strings.Builder
-	for _, pattern := range []string{"*_test.go", "../controller/*_test.go", "../behavior/*_test.go"} {
-		files, err := filepath.Glob(pattern)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, file := range files {
-			sources.WriteString(read(t, file))
-		}
-	}
-	named := regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z]+)(?:/([a-z]+))?`").FindAllStringSubmatch(read(t, "../../docs/differences.md"), -1)
-	if len(named) < 10 {
-		t.Fatalf("found only %d names of tests", len(named))
-	}
-	for _, m := range named {
-		if !strings.Contains(sources.String(), "func "+m[1]+"(") {
-			t.Errorf("docs/differences.md names %s, which does not exist", m[1])
-		}
-		if m[2] != "" {
-			read(t, "testdata/"+m[2]+".txt")
-		}
-	}
-}
-
 func read(t *testing.T, path string) string {
 	t.Helper()
 	raw, err := os.ReadFile(path)
