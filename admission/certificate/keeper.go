@@ -27,7 +27,7 @@ const settle = 10 * time.Second
 // Config is what a Keeper is made of.
 type Config struct {
 	Client kubernetes.Interface
-	// Secret holds the certificate. It is made where it is missing.
+	// Secret holds the certificate. It is made where it is missing and permissions allow; the chart renders it empty and allows only to fill it.
 	Secret types.NamespacedName
 	// DNSName is what the API server calls the webhook, SERVICE.NAMESPACE.svc.
 	DNSName string

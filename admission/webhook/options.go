@@ -55,7 +55,7 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 	fs.IntVar(&o.Port, flagPort, o.Port, "Port that serves the API server's reviews over HTTPS, with a certificate that is made and renewed here.")
 	fs.StringVar(&o.Namespace, flagNamespace, o.Namespace, "Namespace of the Service, the Secret and the lease. Empty uses the namespace of the pod.")
 	fs.StringVar(&o.Service, flagService, o.Service, "Name of the Service by which the API server calls the webhook.")
-	fs.StringVar(&o.Secret, flagSecret, o.Secret, "Name of the Secret that holds the webhook's certificate and its CA. It is made where it is missing.")
+	fs.StringVar(&o.Secret, flagSecret, o.Secret, "Name of the Secret that holds the webhook's certificate and its CA. It is made where it is missing and permissions allow; the chart renders it empty and allows only to fill it.")
 	fs.StringVar(&o.Configuration, flagConfiguration, o.Configuration, "Name of the MutatingWebhookConfiguration and of the ValidatingWebhookConfiguration whose caBundle is kept.")
 	fs.DurationVar(&o.Validity, flagValidity, o.Validity, "How long a certificate lasts. It is renewed when a third of that is left.")
 	fs.StringVar(&o.LeaseName, flagLeaseName, o.LeaseName, "Name of the lease that is kept fresh while new pods are patched. vpa-updater evicts only then.")
