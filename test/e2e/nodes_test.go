@@ -22,13 +22,17 @@ import (
 	"github.com/quartet-autoscaling/quartet/cluster-scaler/nodepool"
 )
 
-// pool makes a NodePool of nodes with 4 CPUs whose pods select it by its label.
+// poolTaint keeps the pods of other tests off a pool's nodes.
+const poolTaint = "example.com/pool"
+
+// pool makes a NodePool of nodes with 4 CPUs whose pods select it by its label
+// and tolerate its taint.
 func (s *stage) pool(low, high int32) *v1alpha1.NodePool {
 	p := &v1alpha1.NodePool{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}, Spec: v1alpha1.NodePoolSpec{
 		Min: low, Max: high,
 		Template: v1alpha1.NodeTemplate{Capacity: corev1.ResourceList{
 			corev1.ResourceCPU: resource.MustParse("4"), corev1.ResourceMemory: resource.MustParse("16Gi"), corev1.ResourcePods: resource.MustParse("20"),
-		}},
+		}, Taints: []corev1.Taint{{Key: poolTaint, Value: s.namespace, Effect: corev1.TaintEffectNoSchedule}}},
 		Provider: v1alpha1.NodeProvider{Kwok: &v1alpha1.KwokProvider{BootTime: &metav1.Duration{Duration: time.Second}}},
 	}}
 	s.t.Cleanup(func() {
@@ -45,6 +49,7 @@ func (s *stage) poolDeployment(name string, replicas int32, cpu string) *appsv1.
 	labels := map[string]string{"app": name}
 	d.Spec.Selector.MatchLabels, d.Spec.Template.Labels = labels, labels
 	d.Spec.Template.Spec.NodeSelector = map[string]string{nodepool.PoolLabel: s.namespace}
+	d.Spec.Template.Spec.Tolerations = []corev1.Toleration{{Key: poolTaint, Value: s.namespace}}
 	d.Spec.Template.Spec.TerminationGracePeriodSeconds = ptr.To(int64(1))
 	d.Spec.Template.Spec.Containers[0].Resources.Requests[corev1.ResourceCPU] = resource.MustParse(cpu)
 	return d
