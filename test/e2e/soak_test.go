@@ -47,7 +47,7 @@ var soaks = map[string][]soak{
 		{binary: "vpa-recommender", play: playHistory, prepare: witnessHistory},
 	},
 	"requests": {
-		{binary: "vpa-updater", play: playUpdates},
+		{binary: "vpa-updater", play: playUpdates, prepare: awaitAdmission},
 		{binary: "vpa-admission", play: playAdmissions, prepare: witnessCertificate},
 	},
 	"nodes": {
