@@ -65,7 +65,7 @@ func newClusterWatcher(cluster *rest.Config) (*clusterWatcher, error) {
 // ends.
 func (w *clusterWatcher) run(ctx context.Context) error {
 	factory := informers.NewSharedInformerFactory(w.client, 0)
-	_, err := factory.Core().V1().Nodes().Informer().AddEventHandler(handle(w.nodeSeen, w.nodeGone))
+	nodes, err := factory.Core().V1().Nodes().Informer().AddEventHandler(handle(w.nodeSeen, w.nodeGone))
 	if err != nil {
 		return fmt.Errorf("follow the nodes: %w", err)
 	}
@@ -75,8 +75,9 @@ func (w *clusterWatcher) run(ctx context.Context) error {
 	}
 	factory.Start(ctx.Done())
 	defer factory.Shutdown()
-	factory.WaitForCacheSync(ctx.Done())
-	w.begin()
+	if cache.WaitForCacheSync(ctx.Done(), nodes.HasSynced) {
+		w.begin()
+	}
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
 	for {

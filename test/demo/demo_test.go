@@ -58,6 +58,7 @@ func TestVerdict(t *testing.T) {
 	spoilt := map[string]func(*report){
 		"budgets":          func(r *report) { r.PDBViolations = 1 },
 		"nodes never grew": func(r *report) { r.Nodes.Peak = 1 },
+		"only 0 nodes":     func(r *report) { r.Nodes.Min = 0 },
 		"nodes are left":   func(r *report) { r.Nodes.Final = 2 },
 		"not right-sized":  func(r *report) { r.RightSized = false },
 		"lost":             func(r *report) { r.Messages.Lost = 1 },

@@ -130,6 +130,9 @@ func (r *report) clusterVerdict() []error {
 	if r.Nodes.Peak <= minNodes {
 		faults = append(faults, fmt.Errorf("the nodes never grew beyond %d", minNodes))
 	}
+	if r.Nodes.Min != minNodes {
+		faults = append(faults, fmt.Errorf("there were only %d nodes at a time, the minimum is %d", r.Nodes.Min, minNodes))
+	}
 	if r.Nodes.Final != minNodes {
 		faults = append(faults, fmt.Errorf("%d nodes are left, the minimum is %d", r.Nodes.Final, minNodes))
 	}
