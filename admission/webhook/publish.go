@@ -7,13 +7,13 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 	vpav1 "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/apis/autoscaling.k8s.io/v1"
 	"k8s.io/client-go/tools/record"
 
 	"github.com/quartet-autoscaling/quartet/admission/patch"
 	"github.com/quartet-autoscaling/quartet/internal/decision"
 	"github.com/quartet-autoscaling/quartet/internal/decisionapi"
+	"github.com/quartet-autoscaling/quartet/internal/kube"
 	"github.com/quartet-autoscaling/quartet/internal/telemetry"
 )
 
@@ -35,10 +35,7 @@ func (p *publisher) Publish(ctx context.Context, d patch.Decision, o decision.Ou
 	p.store.Put(d.Unit, func() decisionapi.Decision { return decisionapi.Render(d.Decision, o, detail(d)) })
 	p.log(ctx, d, o)
 	if d.Reason == patch.ReasonOtherWriter && !visitOf(ctx).dryRun && p.due(d) {
-		p.recorder.Event(&corev1.ObjectReference{
-			APIVersion: vpav1.SchemeGroupVersion.String(), Kind: d.Unit.Kind,
-			Namespace: d.Unit.Namespace, Name: d.Unit.Name, UID: types.UID(d.Unit.UID),
-		}, corev1.EventTypeWarning, d.Reason, d.Message)
+		p.recorder.Event(kube.Reference(vpav1.SchemeGroupVersion.String(), d.Unit), corev1.EventTypeWarning, d.Reason, d.Message)
 	}
 }
 

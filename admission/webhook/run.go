@@ -13,17 +13,14 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	vpaclient "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/client/clientset/versioned"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 
 	"github.com/quartet-autoscaling/quartet/admission/certificate"
 	"github.com/quartet-autoscaling/quartet/admission/patch"
-	"github.com/quartet-autoscaling/quartet/internal/buildinfo"
+	"github.com/quartet-autoscaling/quartet/internal/component"
 	"github.com/quartet-autoscaling/quartet/internal/decision"
 	"github.com/quartet-autoscaling/quartet/internal/decisionapi"
 	"github.com/quartet-autoscaling/quartet/internal/health"
@@ -53,14 +50,19 @@ type writer = ledger.Writer[patch.Snapshot, patch.State, patch.Decision]
 
 // NewCommand makes the binary.
 func NewCommand() *runtimeflags.Command {
-	s := settings{flags: runtimeflags.New(runtimeflags.Serving), port: serving.NewOptions(), options: NewOptions()}
-	return &runtimeflags.Command{
-		Name:    name,
-		Short:   "sets the requests and limits of new pods to what their VerticalPodAutoscaler recommends, and validates VerticalPodAutoscalers",
-		Flags:   s.flags,
-		Options: []runtimeflags.Options{s.port, s.options},
-		Run:     func(ctx context.Context) error { return run(ctx, s) },
-	}
+	options := NewOptions()
+	return component.NewCommand(component.Config{
+		Name: name, Kind: runtimeflags.Serving, Options: options,
+		Short:     "sets the requests and limits of new pods to what their VerticalPodAutoscaler recommends, and validates VerticalPodAutoscalers",
+		Decisions: decisionapi.StoreConfig{Component: apiComponent, Kind: patch.Kind},
+		Build: func(ctx context.Context, frame *component.Frame) (component.Work, error) {
+			w, err := build(ctx, frame, settings{flags: frame.Flags, port: frame.Port, options: options})
+			if err != nil {
+				return component.Work{}, err
+			}
+			return w.work(), nil
+		},
+	})
 }
 
 // settings are the parsed flags.
@@ -68,40 +70,6 @@ type settings struct {
 	flags   *runtimeflags.Flags
 	port    *serving.Options
 	options *Options
-}
-
-func run(ctx context.Context, s settings) error {
-	config, err := s.flags.RESTConfig(name)
-	if err != nil {
-		return err
-	}
-	store := decisionapi.NewStore(decisionapi.StoreConfig{Component: apiComponent, Kind: patch.Kind})
-	server, err := serving.New(serving.Config{Name: name, Options: s.port, Kubeconfig: s.flags.Kubeconfig})
-	if err != nil {
-		return err
-	}
-	if err := decisionapi.InstallGroup(server, decisionapi.GroupName(apiComponent), store); err != nil {
-		return fmt.Errorf("serve decisions: %w", err)
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return server.Run(ctx) })
-	if !s.flags.Mode.Decides() {
-		return group.Wait()
-	}
-	w, err := build(ctx, s, config, store)
-	if err != nil {
-		return err
-	}
-	if err := server.AddReadyChecks(w.checks()...); err != nil {
-		return err
-	}
-	for _, work := range []func(context.Context){
-		w.vpas.Run, w.controllers.Run, w.limits.Run, w.keeper.Run, w.standing.run, w.sweep,
-	} {
-		group.Go(func() error { work(ctx); return nil })
-	}
-	group.Go(func() error { return w.serve(ctx) })
-	return errors.Join(group.Wait(), w.close())
 }
 
 // webhook is what runs besides the secure port.
@@ -122,15 +90,12 @@ type webhook struct {
 	units map[decision.Unit]bool
 }
 
-func build(ctx context.Context, s settings, config *rest.Config, store *decisionapi.Store) (*webhook, error) {
-	typed := rest.CopyConfig(config)
-	typed.ContentType = runtime.ContentTypeProtobuf
-	typed.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
-	client, err := kubernetes.NewForConfig(typed)
+func build(ctx context.Context, frame *component.Frame, s settings) (*webhook, error) {
+	client, err := kube.NewClient(frame.REST)
 	if err != nil {
-		return nil, fmt.Errorf("make a client: %w", err)
+		return nil, err
 	}
-	vpas, err := vpaclient.NewForConfig(config)
+	vpas, err := vpaclient.NewForConfig(frame.REST)
 	if err != nil {
 		return nil, fmt.Errorf("make a client of VerticalPodAutoscalers: %w", err)
 	}
@@ -144,15 +109,10 @@ func build(ctx context.Context, s settings, config *rest.Config, store *decision
 	if err := w.stand(s, client); err != nil {
 		return nil, err
 	}
-	if dir := s.flags.LedgerDir; dir != "" {
-		w.ledger, err = ledger.Open[patch.Snapshot, patch.State, patch.Decision](ledger.Config{
-			Dir: dir, Component: name, Build: buildinfo.Get().String(),
-		})
-		if err != nil {
-			return nil, err
-		}
+	if w.ledger, err = component.OpenLedger[patch.Snapshot, patch.State, patch.Decision](frame); err != nil {
+		return nil, err
 	}
-	w.publisher = &publisher{recorder: kube.NewRecorder(ctx, client, name), store: store}
+	w.publisher = &publisher{recorder: kube.NewRecorder(ctx, client, name), store: frame.Decisions}
 	metrics, err := newMetrics(telemetry.Registry)
 	if err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
@@ -196,7 +156,7 @@ func (w *webhook) stand(s settings, client kubernetes.Interface) error {
 				return fmt.Errorf("mode %s patches nothing", mode)
 			}
 			_, err := w.keeper.Check(ctx)
-			return errors.Join(w.synced(), err)
+			return errors.Join(w.listed().Synced(), err)
 		},
 	}
 	address := net.JoinHostPort(s.port.BindAddress, strconv.Itoa(o.Port))
@@ -209,16 +169,10 @@ func (w *webhook) stand(s settings, client kubernetes.Interface) error {
 // assemble joins the parts to a loop with its reviewer.
 func (w *webhook) assemble(ctx context.Context, s settings, m *metrics) error {
 	config := loop.Config[patch.Snapshot, patch.State, patch.Decision]{
-		Rules: patch.Rules(), Actuator: handing{}, Publisher: w.publisher, Clock: clock.RealClock{},
+		Rules: patch.Rules(), Actuator: handing{}, Publisher: w.publisher,
 		Observer: &observer{mode: string(s.flags.Mode), vpas: w.vpas, limits: w.limits, rival: w.standing.rival},
-		OnRecordError: func(err error) {
-			telemetry.Logger(ctx).LogAttrs(ctx, slog.LevelError, "Could not record", slog.Any("error", err))
-		},
 	}
-	if w.ledger != nil {
-		config.Recorder = w.ledger
-	}
-	turning, err := loop.New(config)
+	turning, err := component.NewLoop(ctx, config, w.ledger)
 	if err != nil {
 		return err
 	}
@@ -284,32 +238,25 @@ func (w *webhook) forgetGone() {
 	}
 }
 
-// synced tells whether all caches are filled.
-func (w *webhook) synced() error {
-	switch {
-	case !w.vpas.Synced():
-		return errors.New("VerticalPodAutoscalers are not listed yet")
-	case !w.controllers.Synced():
-		return errors.New("ReplicaSets and Jobs are not listed yet")
-	case !w.limits.Synced():
-		return errors.New("LimitRanges are not listed yet")
+// listed are the caches that the work waits for.
+func (w *webhook) listed() component.Caches {
+	return component.Caches{
+		{Objects: "VerticalPodAutoscalers", Synced: w.vpas.Synced},
+		{Objects: "ReplicaSets and Jobs", Synced: w.controllers.Synced},
+		{Objects: "LimitRanges", Synced: w.limits.Synced},
 	}
-	return nil
 }
 
-func (w *webhook) close() error {
-	if w.ledger == nil {
-		return nil
-	}
-	return w.ledger.Close()
-}
-
-// checks tell whether reviews can be answered, and what is left alone.
-func (w *webhook) checks() []health.Check {
-	return []health.Check{
-		{Name: "caches", Func: func(context.Context) (string, error) { return "", w.synced() }},
-		{Name: "certificate", Func: w.keeper.Check},
-		{Name: "other-writers", Func: w.standing.otherWriters},
-		{Name: "lease", Func: w.standing.leaseDetail},
+// work is what the frame runs. Its checks tell whether reviews can be answered, and what is left alone.
+func (w *webhook) work() component.Work {
+	return component.Work{
+		Background: []func(context.Context){w.vpas.Run, w.controllers.Run, w.limits.Run, w.keeper.Run, w.standing.run, w.sweep},
+		Run:        w.serve,
+		Checks: []health.Check{
+			w.listed().Check(),
+			{Name: "certificate", Func: w.keeper.Check},
+			{Name: "other-writers", Func: w.standing.otherWriters},
+			{Name: "lease", Func: w.standing.leaseDetail},
+		},
 	}
 }

@@ -128,7 +128,7 @@ func (x *world) run(s settings) {
 	})
 	err = w.keeper.Sync(ctx)
 	must()
-	eventually(x.t, "the caches are filled", func() bool { return w.synced() == nil })
+	eventually(x.t, "the caches are filled", func() bool { return w.listed().Synced() == nil })
 	x.w = w
 	w.standing.tick(ctx)
 }

@@ -2,16 +2,10 @@ package controller
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -19,15 +13,13 @@ import (
 	"github.com/quartet-autoscaling/quartet/cluster-scaler/nodepool"
 	"github.com/quartet-autoscaling/quartet/cluster-scaler/plan"
 	"github.com/quartet-autoscaling/quartet/cluster-scaler/provider/kwok"
-	"github.com/quartet-autoscaling/quartet/internal/buildinfo"
+	"github.com/quartet-autoscaling/quartet/internal/component"
 	"github.com/quartet-autoscaling/quartet/internal/decisionapi"
 	"github.com/quartet-autoscaling/quartet/internal/health"
 	"github.com/quartet-autoscaling/quartet/internal/kube"
-	"github.com/quartet-autoscaling/quartet/internal/leader"
 	"github.com/quartet-autoscaling/quartet/internal/ledger"
 	"github.com/quartet-autoscaling/quartet/internal/loop"
 	"github.com/quartet-autoscaling/quartet/internal/runtimeflags"
-	"github.com/quartet-autoscaling/quartet/internal/serving"
 	"github.com/quartet-autoscaling/quartet/internal/telemetry"
 )
 
@@ -42,64 +34,25 @@ type writer = ledger.Writer[nodepool.Snapshot, plan.State, plan.Decision]
 
 // NewCommand makes the binary.
 func NewCommand() *runtimeflags.Command {
-	flags := runtimeflags.New(runtimeflags.Acting)
-	port := serving.NewOptions()
 	options := NewOptions()
-	return &runtimeflags.Command{
-		Name:    name,
-		Short:   "grows and shrinks node pools by what pods need",
-		Flags:   flags,
-		Options: []runtimeflags.Options{port, options},
-		Run: func(ctx context.Context) error {
-			return run(ctx, settings{flags: flags, port: port, options: options})
+	return component.NewCommand(component.Config{
+		Name: name, Kind: runtimeflags.Acting, Options: options,
+		Short:     "grows and shrinks node pools by what pods need",
+		Decisions: decisionapi.StoreConfig{Component: apiComponent, Kind: plan.Kind, ClusterScoped: true},
+		Build: func(ctx context.Context, frame *component.Frame) (component.Work, error) {
+			c, err := build(ctx, frame, settings{flags: frame.Flags, options: options})
+			if err != nil {
+				return component.Work{}, err
+			}
+			return c.work(frame), nil
 		},
-	}
+	})
 }
 
 // settings are the parsed flags.
 type settings struct {
 	flags   *runtimeflags.Flags
-	port    *serving.Options
 	options *Options
-}
-
-func run(ctx context.Context, s settings) error {
-	config, err := s.flags.RESTConfig(name)
-	if err != nil {
-		return err
-	}
-	elector, err := leader.New(leader.Config{
-		Disabled: !s.flags.LeaderElect || !s.flags.Mode.Decides(), REST: config,
-		Name: name, Namespace: s.flags.LeaderElectResourceNamespace,
-	})
-	if err != nil {
-		return err
-	}
-	store := decisionapi.NewStore(decisionapi.StoreConfig{
-		Component: apiComponent, Kind: plan.Kind, ClusterScoped: true, Leading: elector.Leading,
-	})
-	server, err := serving.New(serving.Config{Name: name, Options: s.port, Kubeconfig: s.flags.Kubeconfig})
-	if err != nil {
-		return err
-	}
-	if err := decisionapi.InstallGroup(server, decisionapi.GroupName(apiComponent), store); err != nil {
-		return fmt.Errorf("serve decisions: %w", err)
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return server.Run(ctx) })
-	if !s.flags.Mode.Decides() {
-		return group.Wait()
-	}
-	c, err := build(ctx, s, config, store)
-	if err != nil {
-		return err
-	}
-	if err := server.AddReadyChecks(c.checks(elector)...); err != nil {
-		return err
-	}
-	group.Go(func() error { c.caches.run(ctx); return nil })
-	group.Go(func() error { return elector.Run(ctx, c.lead) })
-	return errors.Join(group.Wait(), c.close())
 }
 
 // controller is what runs besides the server.
@@ -112,19 +65,16 @@ type controller struct {
 	ledger *writer
 }
 
-func build(ctx context.Context, s settings, config *rest.Config, store *decisionapi.Store) (*controller, error) {
-	typed := rest.CopyConfig(config)
-	typed.ContentType = runtime.ContentTypeProtobuf
-	typed.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
-	core, err := kubernetes.NewForConfig(typed)
+func build(ctx context.Context, frame *component.Frame, s settings) (*controller, error) {
+	core, err := kube.NewClient(frame.REST)
 	if err != nil {
-		return nil, fmt.Errorf("make a client: %w", err)
+		return nil, err
 	}
 	scheme := runtime.NewScheme()
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		return nil, fmt.Errorf("know the types of NodePools: %w", err)
 	}
-	pools, err := client.New(config, client.Options{Scheme: scheme})
+	pools, err := client.New(frame.REST, client.Options{Scheme: scheme})
 	if err != nil {
 		return nil, fmt.Errorf("make a client for NodePools: %w", err)
 	}
@@ -138,15 +88,10 @@ func build(ctx context.Context, s settings, config *rest.Config, store *decision
 	}
 	c.publisher = &publisher{
 		pools: &poolWriter{client: pools}, recorder: kube.NewRecorder(ctx, core, fieldManager),
-		store: store, metrics: metrics, told: map[plan.Event]time.Time{},
+		store: frame.Decisions, metrics: metrics, told: map[plan.Event]time.Time{},
 	}
-	if dir := s.flags.LedgerDir; dir != "" {
-		c.ledger, err = ledger.Open[nodepool.Snapshot, plan.State, plan.Decision](ledger.Config{
-			Dir: dir, Component: name, Build: buildinfo.Get().String(),
-		})
-		if err != nil {
-			return nil, err
-		}
+	if c.ledger, err = component.OpenLedger[nodepool.Snapshot, plan.State, plan.Decision](frame); err != nil {
+		return nil, err
 	}
 	o := &observer{
 		mode: string(s.flags.Mode), config: s.options.Rules,
@@ -159,15 +104,9 @@ func build(ctx context.Context, s settings, config *rest.Config, store *decision
 // assemble joins the parts to a loop that is turned by time and by pods.
 func (c *controller) assemble(ctx context.Context, s settings, o *observer, a *actuator) error {
 	config := loop.Config[nodepool.Snapshot, plan.State, plan.Decision]{
-		Rules: plan.Rules(), Observer: o, Actuator: a, Publisher: c.publisher, Clock: clock.RealClock{},
-		OnRecordError: func(err error) {
-			telemetry.Logger(ctx).LogAttrs(ctx, slog.LevelError, "Could not record", slog.Any("error", err))
-		},
+		Rules: plan.Rules(), Observer: o, Actuator: a, Publisher: c.publisher,
 	}
-	if c.ledger != nil {
-		config.Recorder = c.ledger
-	}
-	turning, err := loop.New(config)
+	turning, err := component.NewLoop(ctx, config, c.ledger)
 	if err != nil {
 		return err
 	}
@@ -178,9 +117,14 @@ func (c *controller) assemble(ctx context.Context, s settings, o *observer, a *a
 	return c.caches.onUnschedulable(c.scanner.wake)
 }
 
+// listed are the caches that the work waits for.
+func (c *controller) listed() component.Caches {
+	return component.Caches{{Objects: "nodes, pods, budgets and namespaces", Synced: c.caches.synced}}
+}
+
 // lead works while this replica leads.
 func (c *controller) lead(ctx context.Context) error {
-	if !cache.WaitForCacheSync(ctx.Done(), c.caches.synced) {
+	if !c.listed().Wait(ctx) {
 		return nil
 	}
 	providing, stop := context.WithCancel(ctx)
@@ -191,32 +135,16 @@ func (c *controller) lead(ctx context.Context) error {
 	return err
 }
 
-func (c *controller) close() error {
-	if c.ledger == nil {
-		return nil
-	}
-	return c.ledger.Close()
-}
-
-// checks tell whether this replica could work, and what it leaves alone.
-func (c *controller) checks(elector *leader.Elector) []health.Check {
-	return []health.Check{
-		{Name: "caches", Func: func(context.Context) (string, error) {
-			if !c.caches.synced() {
-				return "", errors.New("nodes, pods, budgets and namespaces are not listed yet")
-			}
-			return "", nil
-		}},
-		{Name: "leader", Func: func(context.Context) (string, error) {
-			leading, holder := elector.Leading()
-			switch {
-			case leading:
-				return "this replica leads", nil
-			case holder != "":
-				return holder + " leads", nil
-			}
-			return "nobody was seen to lead", nil
-		}},
-		{Name: "other-writers", Func: c.publisher.otherWriters},
+// work is what the frame runs. Its checks tell whether this replica could work, and
+// what it leaves alone.
+func (c *controller) work(frame *component.Frame) component.Work {
+	return component.Work{
+		Background: []func(context.Context){c.caches.run},
+		Run:        c.lead,
+		Checks: []health.Check{
+			c.listed().Check(),
+			frame.LeaderCheck(),
+			{Name: "other-writers", Func: c.publisher.otherWriters},
+		},
 	}
 }

@@ -122,7 +122,7 @@ func startOn(t *testing.T, mode runtimeflags.Mode, client *fake.Clientset) *benc
 	if b.metrics, err = newMetrics(prometheus.NewRegistry()); err != nil {
 		t.Fatal(err)
 	}
-	c.publisher = newPublisher(outlets{hpas: b.client.AutoscalingV2(), recorder: b.events, store: b.store, metrics: b.metrics})
+	c.publisher = &publisher{outlets: outlets{hpas: b.client.AutoscalingV2(), recorder: b.events, store: b.store, metrics: b.metrics}}
 	options := NewOptions()
 	flags := runtimeflags.New(runtimeflags.Acting)
 	flags.Mode = mode

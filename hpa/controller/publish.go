@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -17,14 +16,12 @@ import (
 	"github.com/quartet-autoscaling/quartet/hpa/replicas"
 	"github.com/quartet-autoscaling/quartet/internal/decision"
 	"github.com/quartet-autoscaling/quartet/internal/decisionapi"
+	"github.com/quartet-autoscaling/quartet/internal/publishing"
 	"github.com/quartet-autoscaling/quartet/internal/telemetry"
 )
 
 // fieldManager is the name that our writes carry.
 const fieldManager = "quartet-hpa-controller"
-
-// repeatAfter is when a warning that goes on is told again.
-const repeatAfter = 5 * time.Minute
 
 // outlets are what decisions are shown through.
 type outlets struct {
@@ -38,19 +35,10 @@ type outlets struct {
 type publisher struct {
 	outlets
 
-	mu sync.Mutex
-	// told holds the warnings of each object's last turn and when they were told.
-	told map[decision.Unit]map[replicas.Event]time.Time
+	// told are the warnings of each object's last turn.
+	told publishing.Warnings[replicas.Event]
 	// others are the objects that are left to the upstream controller.
-	others map[decision.Unit]bool
-}
-
-func newPublisher(o outlets) *publisher {
-	return &publisher{
-		outlets: o,
-		told:    map[decision.Unit]map[replicas.Event]time.Time{},
-		others:  map[decision.Unit]bool{},
-	}
+	others publishing.LeftAlone
 }
 
 // Publish shows one decision and what became of it.
@@ -59,7 +47,7 @@ func (p *publisher) Publish(ctx context.Context, d replicas.Decision, o decision
 	report := replicas.Render(d, o)
 	p.store.Put(d.Unit, func() decisionapi.Decision { return decisionapi.Render(d.Decision, o, detail(d)) })
 	p.metrics.decided(d, o, v)
-	p.note(d)
+	p.others.Note(d.Unit, d.Reason == replicas.ReasonOtherWriter)
 	p.log(ctx, d, o)
 	if v.hpa == nil {
 		return
@@ -71,7 +59,7 @@ func (p *publisher) Publish(ctx context.Context, d replicas.Decision, o decision
 				slog.String("hpa", d.Unit.Namespace+"/"+d.Unit.Name), slog.Any("error", err))
 		}
 	}
-	for _, e := range p.fresh(d.Unit, report.Events, d.At) {
+	for _, e := range p.told.Fresh(d.Unit, report.Events, d.At, warns) {
 		p.recorder.Event(v.hpa, e.Type, e.Reason, e.Message)
 	}
 }
@@ -102,46 +90,6 @@ func (p *publisher) write(ctx context.Context, cached *autoscalingv2.HorizontalP
 	})
 }
 
-// fresh leaves out warnings that the last turn gave too, until they are told
-// again.
-func (p *publisher) fresh(unit decision.Unit, events []replicas.Event, now time.Time) []replicas.Event {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	before := p.told[unit]
-	var after map[replicas.Event]time.Time
-	var out []replicas.Event
-	for _, e := range events {
-		if e.Type != replicas.Warning {
-			out = append(out, e)
-			continue
-		}
-		at, known := before[e]
-		if !known || now.Sub(at) >= repeatAfter {
-			out, at = append(out, e), now
-		}
-		if after == nil {
-			after = map[replicas.Event]time.Time{}
-		}
-		after[e] = at
-	}
-	if after == nil {
-		delete(p.told, unit)
-	} else {
-		p.told[unit] = after
-	}
-	return out
-}
-
-func (p *publisher) note(d replicas.Decision) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if d.Reason == replicas.ReasonOtherWriter {
-		p.others[d.Unit] = true
-	} else {
-		delete(p.others, d.Unit)
-	}
-}
-
 func (p *publisher) log(ctx context.Context, d replicas.Decision, o decision.Outcome) {
 	logger := telemetry.Logger(ctx)
 	level, message := slog.LevelDebug, "Decided"
@@ -165,24 +113,23 @@ func (p *publisher) log(ctx context.Context, d replicas.Decision, o decision.Out
 	logger.LogAttrs(ctx, level, message, attrs...)
 }
 
+func warns(e replicas.Event) bool { return e.Type == replicas.Warning }
+
 // forget drops what is kept of an object that is gone.
 func (p *publisher) forget(unit decision.Unit) {
 	p.store.Forget(unit)
 	p.metrics.forget(unit)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.told, unit)
-	delete(p.others, unit)
+	p.told.Forget(unit)
+	p.others.Forget(unit)
 }
 
 // otherWriters tells, for the readiness, what is left to other controllers.
 func (p *publisher) otherWriters(context.Context) (string, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.others) == 0 {
+	left := p.others.Count()
+	if left == 0 {
 		return "no other controller seen", nil
 	}
-	return fmt.Sprintf("%d objects are left alone: %s acts on them", len(p.others), upstreamManager), nil
+	return fmt.Sprintf("%d objects are left alone: %s acts on them", left, upstreamManager), nil
 }
 
 // detail is what explain shows beside the steps.

@@ -2,29 +2,19 @@ package controller
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
 
-	"golang.org/x/sync/errgroup"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/cache"
-	"k8s.io/utils/clock"
 
 	"github.com/quartet-autoscaling/quartet/hpa/replicas"
-	"github.com/quartet-autoscaling/quartet/internal/buildinfo"
+	"github.com/quartet-autoscaling/quartet/internal/component"
 	"github.com/quartet-autoscaling/quartet/internal/decision"
 	"github.com/quartet-autoscaling/quartet/internal/decisionapi"
 	"github.com/quartet-autoscaling/quartet/internal/health"
 	"github.com/quartet-autoscaling/quartet/internal/kube"
-	"github.com/quartet-autoscaling/quartet/internal/leader"
 	"github.com/quartet-autoscaling/quartet/internal/ledger"
 	"github.com/quartet-autoscaling/quartet/internal/loop"
 	"github.com/quartet-autoscaling/quartet/internal/runtimeflags"
-	"github.com/quartet-autoscaling/quartet/internal/serving"
 	"github.com/quartet-autoscaling/quartet/internal/telemetry"
 )
 
@@ -39,63 +29,25 @@ type writer = ledger.Writer[replicas.Snapshot, replicas.State, replicas.Decision
 
 // NewCommand makes the binary.
 func NewCommand() *runtimeflags.Command {
-	flags := runtimeflags.New(runtimeflags.Acting)
-	port := serving.NewOptions()
 	options := NewOptions()
-	return &runtimeflags.Command{
-		Name:    name,
-		Short:   "scales the targets of HorizontalPodAutoscalers by their metrics",
-		Flags:   flags,
-		Options: []runtimeflags.Options{port, options},
-		Run: func(ctx context.Context) error {
-			return run(ctx, settings{flags: flags, port: port, options: options})
+	return component.NewCommand(component.Config{
+		Name: name, Kind: runtimeflags.Acting, Options: options,
+		Short:     "scales the targets of HorizontalPodAutoscalers by their metrics",
+		Decisions: decisionapi.StoreConfig{Component: apiComponent, Kind: replicas.Kind},
+		Build: func(ctx context.Context, frame *component.Frame) (component.Work, error) {
+			c, err := build(ctx, frame, settings{flags: frame.Flags, options: options})
+			if err != nil {
+				return component.Work{}, err
+			}
+			return c.work(frame), nil
 		},
-	}
+	})
 }
 
 // settings are the parsed flags.
 type settings struct {
 	flags   *runtimeflags.Flags
-	port    *serving.Options
 	options *Options
-}
-
-func run(ctx context.Context, s settings) error {
-	config, err := s.flags.RESTConfig(name)
-	if err != nil {
-		return err
-	}
-	elector, err := leader.New(leader.Config{
-		Disabled: !s.flags.LeaderElect || !s.flags.Mode.Decides(), REST: config,
-		Name: name, Namespace: s.flags.LeaderElectResourceNamespace,
-	})
-	if err != nil {
-		return err
-	}
-	store := decisionapi.NewStore(decisionapi.StoreConfig{Component: apiComponent, Kind: replicas.Kind, Leading: elector.Leading})
-	server, err := serving.New(serving.Config{Name: name, Options: s.port, Kubeconfig: s.flags.Kubeconfig})
-	if err != nil {
-		return err
-	}
-	if err := decisionapi.InstallGroup(server, decisionapi.GroupName(apiComponent), store); err != nil {
-		return fmt.Errorf("serve decisions: %w", err)
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return server.Run(ctx) })
-	if !s.flags.Mode.Decides() {
-		return group.Wait()
-	}
-	c, err := build(ctx, s, config, store)
-	if err != nil {
-		return err
-	}
-	if err := server.AddReadyChecks(c.checks(elector)...); err != nil {
-		return err
-	}
-	group.Go(func() error { c.pods.Run(ctx); return nil })
-	group.Go(func() error { c.hpas.run(ctx); return nil })
-	group.Go(func() error { return elector.Run(ctx, c.lead) })
-	return errors.Join(group.Wait(), c.close())
 }
 
 // controller is what runs besides the server.
@@ -108,13 +60,10 @@ type controller struct {
 	ledger *writer
 }
 
-func build(ctx context.Context, s settings, config *rest.Config, store *decisionapi.Store) (*controller, error) {
-	typed := rest.CopyConfig(config)
-	typed.ContentType = runtime.ContentTypeProtobuf
-	typed.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
-	client, err := kubernetes.NewForConfig(typed)
+func build(ctx context.Context, frame *component.Frame, s settings) (*controller, error) {
+	client, err := kube.NewClient(frame.REST)
 	if err != nil {
-		return nil, fmt.Errorf("make a client: %w", err)
+		return nil, err
 	}
 	c := &controller{}
 	if c.hpas, err = newHPACache(client); err != nil {
@@ -123,11 +72,11 @@ func build(ctx context.Context, s settings, config *rest.Config, store *decision
 	if c.pods, err = kube.NewPods(client); err != nil {
 		return nil, err
 	}
-	scales, err := kube.NewScales(config)
+	scales, err := kube.NewScales(frame.REST)
 	if err != nil {
 		return nil, err
 	}
-	sampler, err := newSampler(config, scales.Mapper())
+	sampler, err := newSampler(frame.REST, scales.Mapper())
 	if err != nil {
 		return nil, err
 	}
@@ -135,17 +84,12 @@ func build(ctx context.Context, s settings, config *rest.Config, store *decision
 	if err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
-	c.publisher = newPublisher(outlets{
+	c.publisher = &publisher{outlets: outlets{
 		hpas: client.AutoscalingV2(), recorder: kube.NewRecorder(ctx, client, fieldManager),
-		store: store, metrics: metrics,
-	})
-	if dir := s.flags.LedgerDir; dir != "" {
-		c.ledger, err = ledger.Open[replicas.Snapshot, replicas.State, replicas.Decision](ledger.Config{
-			Dir: dir, Component: name, Build: buildinfo.Get().String(),
-		})
-		if err != nil {
-			return nil, err
-		}
+		store: frame.Decisions, metrics: metrics,
+	}}
+	if c.ledger, err = component.OpenLedger[replicas.Snapshot, replicas.State, replicas.Decision](frame); err != nil {
+		return nil, err
 	}
 	return c, c.assemble(ctx, s, &observer{
 		mode: string(s.flags.Mode), config: s.options.Rules,
@@ -157,15 +101,9 @@ func build(ctx context.Context, s settings, config *rest.Config, store *decision
 func (c *controller) assemble(ctx context.Context, s settings, o *observer) error {
 	config := loop.Config[replicas.Snapshot, replicas.State, replicas.Decision]{
 		Rules: replicas.Rules(), Observer: o, Actuator: &actuator{scales: o.scales},
-		Publisher: c.publisher, Clock: clock.RealClock{},
-		OnRecordError: func(err error) {
-			telemetry.Logger(ctx).LogAttrs(ctx, slog.LevelError, "Could not record", slog.Any("error", err))
-		},
+		Publisher: c.publisher,
 	}
-	if c.ledger != nil {
-		config.Recorder = c.ledger
-	}
-	turning, err := loop.New(config)
+	turning, err := component.NewLoop(ctx, config, c.ledger)
 	if err != nil {
 		return err
 	}
@@ -183,43 +121,32 @@ func (c *controller) assemble(ctx context.Context, s settings, o *observer) erro
 	return nil
 }
 
+// listed are the caches that the work waits for.
+func (c *controller) listed() component.Caches {
+	return component.Caches{
+		{Objects: "HorizontalPodAutoscalers", Synced: c.hpas.synced},
+		{Objects: "pods", Synced: c.pods.Synced},
+	}
+}
+
 // lead works while this replica leads.
 func (c *controller) lead(ctx context.Context) error {
-	if !cache.WaitForCacheSync(ctx.Done(), c.hpas.synced, c.pods.Synced) {
+	if !c.listed().Wait(ctx) {
 		return nil
 	}
 	return c.workers.run(ctx)
 }
 
-func (c *controller) close() error {
-	if c.ledger == nil {
-		return nil
-	}
-	return c.ledger.Close()
-}
-
-// checks tell whether this replica could work, and what it leaves alone.
-func (c *controller) checks(elector *leader.Elector) []health.Check {
-	return []health.Check{
-		{Name: "caches", Func: func(context.Context) (string, error) {
-			switch {
-			case !c.hpas.synced():
-				return "", errors.New("HorizontalPodAutoscalers are not listed yet")
-			case !c.pods.Synced():
-				return "", errors.New("pods are not listed yet")
-			}
-			return "", nil
-		}},
-		{Name: "leader", Func: func(context.Context) (string, error) {
-			leading, holder := elector.Leading()
-			switch {
-			case leading:
-				return "this replica leads", nil
-			case holder != "":
-				return holder + " leads", nil
-			}
-			return "nobody was seen to lead", nil
-		}},
-		{Name: "other-writers", Func: c.publisher.otherWriters},
+// work is what the frame runs. Its checks tell whether this replica could work, and
+// what it leaves alone.
+func (c *controller) work(frame *component.Frame) component.Work {
+	return component.Work{
+		Background: []func(context.Context){c.pods.Run, c.hpas.run},
+		Run:        c.lead,
+		Checks: []health.Check{
+			c.listed().Check(),
+			frame.LeaderCheck(),
+			{Name: "other-writers", Func: c.publisher.otherWriters},
+		},
 	}
 }

@@ -83,7 +83,6 @@ func (w *world) start() {
 	c.publisher = &publisher{
 		status: &statusWriter{client: c.clients.vpas.AutoscalingV1()}, recorder: w.events, metrics: metrics,
 		store: decisionapi.NewStore(decisionapi.StoreConfig{Component: apiComponent, Kind: estimator.Kind}),
-		told:  map[decision.Unit]map[estimator.Event]time.Time{}, others: map[decision.Unit]bool{},
 	}
 	if err := c.assemble(w.t.Context()); err != nil {
 		w.t.Fatal(err)

@@ -32,7 +32,6 @@ import (
 	"github.com/quartet-autoscaling/quartet/internal/decisionapi"
 	"github.com/quartet-autoscaling/quartet/internal/ledger"
 	"github.com/quartet-autoscaling/quartet/internal/runtimeflags"
-	"github.com/quartet-autoscaling/quartet/internal/serving"
 	"github.com/quartet-autoscaling/quartet/updater/eviction"
 )
 
@@ -137,7 +136,7 @@ func start(t *testing.T, mode runtimeflags.Mode, objects ...runtime.Object) *wor
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := settings{flags: runtimeflags.New(runtimeflags.Acting), port: serving.NewOptions(), options: NewOptions()}
+	s := settings{flags: runtimeflags.New(runtimeflags.Acting), options: NewOptions()}
 	s.flags.Mode, s.flags.LeaderElectResourceNamespace = mode, "quartet-system"
 	if x.c, err = newController(s, x.client, x.vpas); err != nil {
 		t.Fatal(err)
@@ -156,7 +155,7 @@ func start(t *testing.T, mode runtimeflags.Mode, objects ...runtime.Object) *wor
 	for _, fill := range []func(context.Context){x.c.vpas.Run, x.c.controllers.Run, x.c.limits.Run, x.c.pods.run} {
 		go fill(t.Context())
 	}
-	eventually(t, "the caches are filled", func() bool { return x.c.synced() == nil })
+	eventually(t, "the caches are filled", func() bool { return x.c.listed().Synced() == nil })
 	return x
 }
 

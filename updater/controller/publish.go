@@ -3,8 +3,6 @@ package controller
 import (
 	"context"
 	"log/slog"
-	"sync"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -13,12 +11,11 @@ import (
 
 	"github.com/quartet-autoscaling/quartet/internal/decision"
 	"github.com/quartet-autoscaling/quartet/internal/decisionapi"
+	"github.com/quartet-autoscaling/quartet/internal/kube"
+	"github.com/quartet-autoscaling/quartet/internal/publishing"
 	"github.com/quartet-autoscaling/quartet/internal/telemetry"
 	"github.com/quartet-autoscaling/quartet/updater/eviction"
 )
-
-// repeatAfter is when a warning that goes on is told again.
-const repeatAfter = 5 * time.Minute
 
 // publisher shows decisions. It renders and decides nothing.
 type publisher struct {
@@ -26,9 +23,8 @@ type publisher struct {
 	store    *decisionapi.Store
 	metrics  *metrics
 
-	mu sync.Mutex
-	// told holds the warnings of each object's last turn and when they were told.
-	told map[decision.Unit]map[eviction.Event]time.Time
+	// told are the warnings of each object's last turn.
+	told publishing.Warnings[eviction.Event]
 }
 
 // Publish shows one decision and what became of it.
@@ -37,20 +33,13 @@ func (p *publisher) Publish(ctx context.Context, d eviction.Decision, o decision
 	p.store.Put(d.Unit, func() decisionapi.Decision { return decisionapi.Render(d.Decision, o, detail(d, results)) })
 	p.metrics.tried(d, results)
 	p.log(ctx, d, o)
-	for _, e := range p.fresh(d.Unit, eviction.Events(d, results), d.At) {
-		p.recorder.Event(reference(d.Unit), e.Type, e.Reason, e.Message)
+	for _, e := range p.told.Fresh(d.Unit, eviction.Events(d, results), d.At, warns) {
+		p.recorder.Event(kube.Reference(vpav1.SchemeGroupVersion.String(), d.Unit), e.Type, e.Reason, e.Message)
 	}
 	for _, r := range results {
 		if r.Error == "" {
 			p.recorder.Event(podReference(d, r.Pod), eviction.Normal, "EvictedByVPA", "Pod was evicted by VPA Updater to apply resource recommendation.")
 		}
-	}
-}
-
-func reference(unit decision.Unit) *corev1.ObjectReference {
-	return &corev1.ObjectReference{
-		APIVersion: vpav1.SchemeGroupVersion.String(), Kind: unit.Kind,
-		Namespace: unit.Namespace, Name: unit.Name, UID: types.UID(unit.UID),
 	}
 }
 
@@ -62,34 +51,6 @@ func podReference(d eviction.Decision, pod string) *corev1.ObjectReference {
 		}
 	}
 	return ref
-}
-
-// fresh leaves out warnings that the last turn gave too, until they are told
-// again.
-func (p *publisher) fresh(unit decision.Unit, events []eviction.Event, now time.Time) []eviction.Event {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	before, after := p.told[unit], map[eviction.Event]time.Time{}
-	var out []eviction.Event
-	for _, e := range events {
-		if e.Type == eviction.Warning {
-			at, known := before[e]
-			if known && now.Sub(at) < repeatAfter {
-				after[e] = at
-				continue
-			}
-			after[e] = now
-		}
-		out = append(out, e)
-	}
-	if p.told == nil {
-		p.told = map[decision.Unit]map[eviction.Event]time.Time{}
-	}
-	p.told[unit] = after
-	if len(after) == 0 {
-		delete(p.told, unit)
-	}
-	return out
 }
 
 func (p *publisher) log(ctx context.Context, d eviction.Decision, o decision.Outcome) {
@@ -113,12 +74,12 @@ func (p *publisher) log(ctx context.Context, d eviction.Decision, o decision.Out
 	logger.LogAttrs(ctx, level, message, attrs...)
 }
 
+func warns(e eviction.Event) bool { return e.Type == eviction.Warning }
+
 // forget drops what is kept of an object that is gone.
 func (p *publisher) forget(unit decision.Unit) {
 	p.store.Forget(unit)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.told, unit)
+	p.told.Forget(unit)
 }
 
 // detail is what explain shows beside the steps.
