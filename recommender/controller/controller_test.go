@@ -196,6 +196,8 @@ func TestCleansUpAfterVPAs(t *testing.T) {
 func TestForgetsWhatIsGone(t *testing.T) {
 	w := newWorld(t, vpa("orders"))
 	w.pass(time.Now(), "100m", "256Mi")
+	// The pass's own write must not come back after the deletion.
+	w.seen()
 	if err := w.vpas.informer.GetIndexer().Delete(w.vpas.any(namespace, "orders")); err != nil {
 		t.Fatal(err)
 	}
