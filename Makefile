@@ -21,10 +21,12 @@ export GOLANGCI_LINT_CACHE ?= $(CACHE)/golangci-lint
 # the system's folder for temporary files.
 export GOTMPDIR ?= $(shell mkdir -p $(CACHE)/go-tmp && echo $(CACHE)/go-tmp)
 
-# Packages without a cluster, whose tests also run under the race detector where
-# there is a C compiler.
-RACE := ./internal/decision/... ./internal/loop/... ./internal/ledger/... ./internal/health/... \
-	./adapter/query/... ./adapter/collector/... ./adapter/table/... ./hpa/replicas/... ./hpa/behavior/...
+# Packages with goroutines of their own and without a cluster, whose tests also
+# run under the race detector where there is a C compiler.
+RACE := ./internal/loop/... ./internal/ledger/... ./internal/health/... ./adapter/collector/... ./adapter/table/...
+# Packages that wait for a cluster most of the time: they begin first, so that the
+# others are built and run meanwhile.
+SLOW := ./test/e2e ./test/demo ./test/lab/lab
 
 .PHONY: help
 help:
@@ -55,7 +57,7 @@ lab-programs:
 
 .PHONY: test
 test: lab-programs test-race
-	$(GO) test -timeout 20m ./...
+	$(GO) test -timeout 20m $(SLOW) ./...
 
 .PHONY: test-race
 test-race:
