@@ -2,23 +2,17 @@ package query_test
 
 import (
 	"bufio"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/quartet-autoscaling/quartet/adapter/query"
 	"github.com/quartet-autoscaling/quartet/internal/decision"
+	"github.com/quartet-autoscaling/quartet/test/golden"
 )
-
-var update = flag.Bool("update", false, "write what the scenarios give now into their files")
 
 // TestScenarios plays each file of testdata/scenarios. A file is a list of
 // commands, each followed by "----", what it printed, and an empty line:
@@ -30,30 +24,7 @@ var update = flag.Bool("update", false, "write what the scenarios give now into 
 //	specfault reason=SecretNotFound message="..." | specfault none
 //	turn at=7s             decides and shows what came out
 //	serve at=8s            judges what is served, as a read does
-func TestScenarios(t *testing.T) {
-	files, err := filepath.Glob("testdata/scenarios/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no scenarios: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			before, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			after := play(t, string(before))
-			if *update {
-				if err := os.WriteFile(file, []byte(after), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if diff := cmp.Diff(string(before), after); diff != "" {
-				t.Errorf("the scenario came out otherwise (-file +now); go test -update writes it anew:\n%s", diff)
-			}
-		})
-	}
-}
+func TestScenarios(t *testing.T) { golden.Scenarios(t, "testdata/scenarios/*.txt", play) }
 
 // epoch is time 0 of every scenario.
 var epoch = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)

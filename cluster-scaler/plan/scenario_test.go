@@ -1,24 +1,19 @@
 package plan_test
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/quartet-autoscaling/quartet/cluster-scaler/nodepool"
 	"github.com/quartet-autoscaling/quartet/cluster-scaler/plan"
+	"github.com/quartet-autoscaling/quartet/test/golden"
 )
-
-var update = flag.Bool("update", false, "write what the scenarios give now into their files")
 
 // TestScenarios plays each file of testdata/scenarios. A file is a list of
 // commands, each followed by "----", what it printed, and an empty line:
@@ -29,30 +24,7 @@ var update = flag.Bool("update", false, "write what the scenarios give now into 
 //	run FOR [every=10s]                 prints each plan that differs from the last
 //	show                                prints pools, waiting pods and nodes
 //	rival for=1m | forget | break POOL | mode MODE
-func TestScenarios(t *testing.T) {
-	files, err := filepath.Glob("testdata/scenarios/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no scenarios: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			before, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			after := play(t, string(before))
-			if *update {
-				if err := os.WriteFile(file, []byte(after), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if diff := cmp.Diff(string(before), after); diff != "" {
-				t.Errorf("the scenario came out otherwise (-file +now); go test -update writes it anew:\n%s", diff)
-			}
-		})
-	}
-}
+func TestScenarios(t *testing.T) { golden.Scenarios(t, "testdata/scenarios/*.txt", play) }
 
 // play runs a file's commands and gives the file with what they print now.
 func play(t testing.TB, text string) string {

@@ -1,52 +1,23 @@
 package replicas
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/quartet-autoscaling/quartet/internal/decision"
+	"github.com/quartet-autoscaling/quartet/test/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // TestScenarios plays the files of testdata. A file is a list of blocks, parted
 // by empty lines. The lines of a block before "----" change the world, then one
 // turn runs, and what it decided stands after "----". See testdata/README for
 // the words.
-func TestScenarios(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no scenarios: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			raw, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := play(t, string(raw))
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if diff := cmp.Diff(string(raw), got); diff != "" {
-				t.Errorf("run with -update to accept:\n%s", diff)
-			}
-		})
-	}
-}
+func TestScenarios(t *testing.T) { golden.Scenarios(t, "testdata/*.txt", play) }
 
-func play(t *testing.T, text string) string {
+func play(t testing.TB, text string) string {
 	w := newWorld(1)
 	var out strings.Builder
 	for i, block := range strings.Split(strings.TrimSpace(text), "\n\n") {

@@ -2,10 +2,7 @@ package eviction_test
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,10 +15,9 @@ import (
 
 	"github.com/quartet-autoscaling/quartet/internal/decision"
 	"github.com/quartet-autoscaling/quartet/internal/resourcepolicy"
+	"github.com/quartet-autoscaling/quartet/test/golden"
 	"github.com/quartet-autoscaling/quartet/updater/eviction"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // TestScenarios plays the files of testdata. A file is a list of blocks, parted
 // by empty lines. The lines of a block before "----" change the world, then one
@@ -32,32 +28,9 @@ var update = flag.Bool("update", false, "write the golden files anew")
 //	group KIND/NAME REPLICAS | group KIND/NAME error TEXT
 //	pod NAME KIND/NAME CONTAINER age=1h cpu=100m memory=1Gi oom=5m pending observed=a,b
 //	gone NAME | admission 10s | admission error TEXT | wait 1m | require cpu TargetHigherThanRequests
-func TestScenarios(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no scenarios: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			raw, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := play(t, string(raw))
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if diff := cmp.Diff(string(raw), got); diff != "" {
-				t.Errorf("run with -update to accept:\n%s", diff)
-			}
-		})
-	}
-}
+func TestScenarios(t *testing.T) { golden.Scenarios(t, "testdata/*.txt", play) }
 
-func play(t *testing.T, text string) string {
+func play(t testing.TB, text string) string {
 	w := newWorld()
 	var out strings.Builder
 	for i, block := range strings.Split(strings.TrimSpace(text), "\n\n") {
@@ -229,7 +202,7 @@ func (w *world) pod(name, group, container string, f []string) error {
 
 // turn decides, and again on what is left of snapshot and state after JSON: the
 // two must be the same, since a replay knows only that.
-func (w *world) turn(t *testing.T) eviction.Decision {
+func (w *world) turn(t testing.TB) eviction.Decision {
 	t.Helper()
 	d := eviction.Decide(w.s, w.state)
 	var s eviction.Snapshot
@@ -244,7 +217,7 @@ func (w *world) turn(t *testing.T) eviction.Decision {
 	return d
 }
 
-func encode(t *testing.T, v any) string {
+func encode(t testing.TB, v any) string {
 	t.Helper()
 	raw, err := json.MarshalIndent(v, "", " ")
 	if err != nil {
@@ -253,7 +226,7 @@ func encode(t *testing.T, v any) string {
 	return string(raw)
 }
 
-func throughJSON(t *testing.T, from, to any) {
+func throughJSON(t testing.TB, from, to any) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(encode(t, from)), to); err != nil {
 		t.Fatal(err)
