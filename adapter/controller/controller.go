@@ -42,6 +42,9 @@ type Config struct {
 	Recorder loop.Recorder[query.Snapshot, query.State, query.Decision]
 	// PollObserver hears of polls; it may be nil.
 	PollObserver collector.Observer
+	// OtherAdapter names the adapter that the cluster asks in our place, empty for
+	// none; it may be nil. EnqueueAll is to be called when its answer changes.
+	OtherAdapter func() string
 	Mode         query.Mode
 	Clock        clock.Clock
 	Log          *slog.Logger
@@ -140,6 +143,15 @@ func (c *Controller) notify(id string) { c.queue.Add(keyOf(id)) }
 
 // Enqueue has a turn run for an object that was added, changed or deleted.
 func (c *Controller) Enqueue(key types.NamespacedName) { c.queue.Add(key) }
+
+// EnqueueAll has a turn run for every object that is being served.
+func (c *Controller) EnqueueAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key := range c.units {
+		c.queue.Add(key)
+	}
+}
 
 // Run works until the context ends. Present are the objects of the start, which
 // readiness waits for.

@@ -80,9 +80,3 @@ func sortedRivals(found map[string]query.Rival) []query.Rival {
 	slices.SortFunc(out, func(a, b query.Rival) int { return cmp.Compare(a.Name, b.Name) })
 	return out
 }
-
-// usesSecrets tells whether any part of a source is read from a Secret.
-func usesSecrets(s v1alpha1.Source) bool {
-	n := s.NATSJetStream
-	return n != nil && (n.Credentials != nil || (n.TLS != nil && (n.TLS.CA != nil || n.TLS.ClientKey != nil)))
-}

@@ -53,6 +53,17 @@ func (s *secretCache) drop(namespace string) {
 	}
 }
 
+// noted tells whether anything was read.
+type noted struct {
+	source.Secrets
+	read bool
+}
+
+func (n *noted) Key(ctx context.Context, ref v1alpha1.SecretKey) ([]byte, error) {
+	n.read = true
+	return n.Secrets.Key(ctx, ref)
+}
+
 type secretsOf struct {
 	cache     *secretCache
 	namespace string

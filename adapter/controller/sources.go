@@ -46,7 +46,7 @@ type built struct {
 	// generation and at are those of the newest attempt, good or not.
 	generation int64
 	at         time.Time
-	uses       bool // whether the object names Secrets
+	uses       bool // whether Secrets were read for it
 	// spec is the last good one; nil before the first.
 	spec  *query.Spec
 	fault *decision.Fault
@@ -107,6 +107,9 @@ func (s *sources) Observe(ctx context.Context, unit decision.Unit, now time.Time
 		SpecFault:  b.fault,
 		Poll:       s.collector.Poll(idOf(key)),
 	}
+	if s.cfg.OtherAdapter != nil {
+		snapshot.OtherAdapter = s.cfg.OtherAdapter()
+	}
 	if b.spec != nil {
 		snapshot.Spec = *b.spec
 	} else {
@@ -135,8 +138,10 @@ func (s *sources) build(ctx context.Context, key types.NamespacedName, object *v
 	if before.fault != nil || s.refused(key) {
 		s.secrets.drop(object.Namespace)
 	}
-	after := built{generation: object.Generation, at: now, uses: usesSecrets(object.Spec.Source), spec: before.spec}
-	if spec, err := s.subscribe(ctx, key, object); err != nil {
+	secrets := &noted{Secrets: s.secrets.in(object.Namespace)}
+	after := built{generation: object.Generation, at: now, spec: before.spec}
+	spec, err := s.subscribe(ctx, object, secrets)
+	if after.uses = secrets.read; err != nil {
 		reason, message := source.ReasonOf(err)
 		after.fault = &decision.Fault{Source: s.describe(object), Reason: reason, Message: message}
 	} else {
@@ -183,7 +188,7 @@ func (s *sources) refreshAfter(key types.NamespacedName) (time.Duration, bool) {
 }
 
 // subscribe has the collector poll what the object asks for.
-func (s *sources) subscribe(ctx context.Context, key types.NamespacedName, object *v1alpha1.MetricSource) (query.Spec, error) {
+func (s *sources) subscribe(ctx context.Context, object *v1alpha1.MetricSource, secrets source.Secrets) (query.Spec, error) {
 	spec := project(object, s.describe(object))
 	builder, _, ok := s.builder(object)
 	if !ok {
@@ -191,14 +196,14 @@ func (s *sources) subscribe(ctx context.Context, key types.NamespacedName, objec
 	}
 	timeout := orDefault(object.Spec.Timeout.Duration, defaultTimeout)
 	q, err := builder.Build(ctx, source.Request{
-		Source: object.Spec.Source, Kinds: kinds(spec.Metrics), Timeout: timeout,
-		Secrets: s.secrets.in(object.Namespace),
+		Namespace: object.Namespace, Source: object.Spec.Source,
+		Kinds: kinds(spec.Metrics), Timeout: timeout, Secrets: secrets,
 	})
 	if err != nil {
 		return spec, err
 	}
 	err = s.collector.Subscribe(collector.Subscription{
-		ID: idOf(key), Query: q, Interval: spec.PollInterval, Timeout: timeout,
+		ID: idOf(client.ObjectKeyFromObject(object)), Query: q, Interval: spec.PollInterval, Timeout: timeout,
 	})
 	return spec, err
 }

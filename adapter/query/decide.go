@@ -11,6 +11,7 @@ import (
 // Rules' names, in the order in which they run. They are part of the API.
 const (
 	ruleSpec      = "source/spec"
+	ruleOther     = "serving/other-adapter"
 	ruleRivals    = "source/rivals"
 	rulePoll      = "poll/outcome"
 	ruleWindow    = "rate/window"
@@ -22,6 +23,7 @@ const (
 func Decide(snapshot Snapshot, state State) Decision {
 	d := &deciding{in: snapshot, state: state}
 	d.spec()
+	d.other()
 	d.rivals()
 	d.poll()
 	d.advanceWindow()
@@ -85,6 +87,13 @@ func (d *deciding) name() string {
 // newest cannot be used.
 func (d *deciding) lastGood() bool {
 	return d.in.SpecFault != nil && d.in.Poll.Reading != nil
+}
+
+// other stops the serving beside another adapter.
+func (d *deciding) other() {
+	if d.in.OtherAdapter != "" {
+		d.step(ruleOther, ReasonOtherWriter, "%s", d.otherText())
+	}
 }
 
 // rivals finds the metric names that an older object of the namespace serves.
@@ -228,7 +237,7 @@ func (d *deciding) decision() Decision {
 			At:         d.in.Now,
 			From:       d.state.Served.values(),
 			To:         d.served.values(),
-			Act:        d.in.Mode == ModeAuto && !d.served.Equal(d.state.Served),
+			Act:        d.in.Mode == ModeAuto && d.in.OtherAdapter == "" && !d.served.Equal(d.state.Served),
 			Reason:     ready.Reason,
 			Message:    ready.Message,
 			Steps:      d.steps,

@@ -16,6 +16,8 @@ const (
 	ReasonInvalidSpec = "InvalidSpec"
 	ReasonClock       = "ClockSkew"
 	ReasonRateUnknown = "RateUnknown"
+	// ReasonOtherWriter: another adapter is asked for external metrics.
+	ReasonOtherWriter = "OtherAdapterServes"
 )
 
 // Judge tells why a sample must not be served at the time now, or gives nil

@@ -23,6 +23,8 @@ const (
 	ArrivalRate    Kind = "ArrivalRate"
 	DrainRate      Kind = "DrainRate"
 	SecondsToDrain Kind = "SecondsToDrain"
+	// Value is the result of a source's own query or formula.
+	Value Kind = "Value"
 )
 
 // Presence tells a number from the ways in which there can be none.
@@ -72,6 +74,35 @@ type Reading struct {
 	// handed to a worker for the first time: each is an upper bound, and the
 	// smallest growth is the best of them. Empty where the source counts nothing.
 	Delivered []uint64 `json:"delivered,omitempty"`
+	// Arrived and Drained count the messages that ever came and that were ever
+	// done with, in this epoch; nil where the source does not count them. With one
+	// of them and a depth the other is a matter of balance.
+	Arrived *uint64 `json:"arrived,omitempty"`
+	Drained *uint64 `json:"drained,omitempty"`
+	// Objects are values about Kubernetes objects, sorted by metric, resource,
+	// namespace, name and labels, for the custom metrics API.
+	Objects []ObjectValue `json:"objects,omitempty"`
+}
+
+// ObjectValue is one value about one Kubernetes object.
+type ObjectValue struct {
+	// Metric is the metric's name; empty: every metric of kind Value that the
+	// MetricSource declares.
+	Metric string `json:"metric,omitempty"`
+	// Group and Resource (plural, lower case) say what the object is.
+	Group    string `json:"group,omitempty"`
+	Resource string `json:"resource"`
+	// Namespace is empty for objects that have none.
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+	// Labels tell the values of one metric and object apart.
+	Labels map[string]string `json:"labels,omitempty"`
+	Gauge
+	// At is when the source measured this value, where that is not the time of
+	// the whole reading.
+	At Time `json:"at,omitzero"`
+	// WindowSeconds is the length of time that a rate was measured over.
+	WindowSeconds int64 `json:"windowSeconds,omitempty"`
 }
 
 // SampleTime places the source's own time of measuring on this process's clock.

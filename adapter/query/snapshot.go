@@ -51,6 +51,9 @@ type Snapshot struct {
 	Now  Time          `json:"now"`
 	Unit decision.Unit `json:"unit"`
 	Mode Mode          `json:"mode"`
+	// OtherAdapter is the Service of another adapter that the cluster asks for
+	// external metrics, empty where it asks us. Nothing is served beside it.
+	OtherAdapter string `json:"otherAdapter,omitempty"`
 	// Created is when the object was made; the older of two rivals serves.
 	Created Time `json:"created"`
 	// Generation is the object's newest generation.

@@ -25,11 +25,16 @@ type Window struct {
 
 // Mark is the part of a reading that the next one is compared with.
 type Mark struct {
-	At         Time     `json:"at"`
-	Epoch      string   `json:"epoch,omitempty"`
+	At    Time   `json:"at"`
+	Epoch string `json:"epoch,omitempty"`
+	// Pending and AckPending go with Delivered.
 	Pending    float64  `json:"pending"`
 	AckPending float64  `json:"ackPending"`
 	Delivered  []uint64 `json:"delivered,omitempty"`
+	// Depth goes with Arrived and Drained, nil where it is not known.
+	Depth   *float64 `json:"depth,omitempty"`
+	Arrived *uint64  `json:"arrived,omitempty"`
+	Drained *uint64  `json:"drained,omitempty"`
 }
 
 // Bucket sums the steps between readings from Start to End. A step whose
@@ -97,29 +102,41 @@ func advance(w Window, r *Reading, span time.Duration) advanceResult {
 	case mark.At.Sub(last.At) > span:
 		return restart("Gap", "no reading for longer than the rate window: rates begin anew")
 	}
-	delivered, ok := growth(*last, mark)
+	step, ok := stepBetween(*last, mark)
 	if !ok {
 		return restart("CounterReset", "the source's counters began anew, and so do rates")
 	}
-	step := stepBetween(*last, mark, delivered)
 	return advanceResult{
 		&WindowDelta{Last: mark, Step: &step, Span: span},
 		"Counted", "the reading's counters were added to the rate window",
 	}
 }
 
+// markOf takes from a reading what rates are measured from, or gives false where
+// there is nothing to measure them from.
 func markOf(r *Reading) (Mark, bool) {
-	if r == nil || len(r.Delivered) == 0 {
+	if r == nil {
 		return Mark{}, false
+	}
+	mark := Mark{At: r.At, Epoch: r.Epoch}
+	if r.Arrived != nil || r.Drained != nil {
+		mark.Arrived, mark.Drained = r.Arrived, r.Drained
+		if depth, fault := (inputs{reading: r}).depth(); fault == nil && depth.value >= 0 {
+			mark.Depth = &depth.value
+		}
+		return mark, mark.counts()
 	}
 	pending, ackPending := r.Gauges[Pending], r.Gauges[AckPending]
-	if !countable(pending) || !countable(ackPending) {
+	if len(r.Delivered) == 0 || !countable(pending) || !countable(ackPending) {
 		return Mark{}, false
 	}
-	return Mark{
-		At: r.At, Epoch: r.Epoch, Pending: pending.Value, AckPending: ackPending.Value,
-		Delivered: slices.Clone(r.Delivered),
-	}, true
+	mark.Pending, mark.AckPending, mark.Delivered = pending.Value, ackPending.Value, slices.Clone(r.Delivered)
+	return mark, true
+}
+
+// counts tells whether both sides of the queue can be told from the mark.
+func (m Mark) counts() bool {
+	return (m.Arrived != nil && m.Drained != nil) || m.Depth != nil
 }
 
 // countable tells whether a gauge can be a number of messages.
@@ -130,7 +147,7 @@ func countable(g Gauge) bool {
 // growth is the smallest growth of the delivery counters, or false where they
 // cannot be compared.
 func growth(from, to Mark) (float64, bool) {
-	if from.Epoch != to.Epoch || len(from.Delivered) != len(to.Delivered) {
+	if len(from.Delivered) != len(to.Delivered) {
 		return 0, false
 	}
 	least := uint64(math.MaxUint64)
@@ -144,11 +161,71 @@ func growth(from, to Mark) (float64, bool) {
 	return float64(least), true
 }
 
-// stepBetween balances one step: what was delivered left Pending, and what was
+// stepBetween tells what came and what was done with between two marks, or gives
+// false where they cannot be compared.
+func stepBetween(from, to Mark) (Bucket, bool) {
+	if from.Epoch != to.Epoch {
+		return Bucket{}, false
+	}
+	if to.Arrived != nil || to.Drained != nil {
+		return counted(from, to)
+	}
+	delivered, ok := growth(from, to)
+	if !ok {
+		return Bucket{}, false
+	}
+	return delivery(from, to, delivered), true
+}
+
+// counted takes each side from its counter, or else from the other side's and the
+// change of depth. A balance that is negative means that messages went another
+// way, so that side of the step is not known and is left out.
+func counted(from, to Mark) (Bucket, bool) {
+	arrived, hasArrived, ok := rise(from.Arrived, to.Arrived)
+	if !ok {
+		return Bucket{}, false
+	}
+	drained, hasDrained, ok := rise(from.Drained, to.Drained)
+	if !ok || !(hasArrived || hasDrained) {
+		return Bucket{}, false
+	}
+	if from.Depth != nil && to.Depth != nil {
+		change := *to.Depth - *from.Depth
+		switch {
+		case !hasArrived:
+			arrived, hasArrived = drained+change, drained+change >= 0
+		case !hasDrained:
+			drained, hasDrained = arrived-change, arrived-change >= 0
+		}
+	}
+	seconds := to.At.Sub(from.At).Seconds()
+	step := Bucket{Start: from.At, End: to.At}
+	if hasArrived {
+		step.Arrived, step.ArrivedSeconds = arrived, seconds
+	}
+	if hasDrained {
+		step.Drained, step.DrainedSeconds = drained, seconds
+	}
+	return step, true
+}
+
+// rise is how much a counter grew, with has false where one of the two is not
+// there and ok false where it went down.
+func rise(from, to *uint64) (by float64, has, ok bool) {
+	switch {
+	case from == nil || to == nil:
+		return 0, false, true
+	case *to < *from:
+		return 0, false, false
+	}
+	return float64(*to - *from), true, true
+}
+
+// delivery balances one step: what was delivered left Pending, and what was
 // delivered and is not in AckPending any more is done with. A negative balance
 // means that messages went another way (a purge, a limit that discards), so
 // that side of the step is not known and is left out.
-func stepBetween(from, to Mark, delivered float64) Bucket {
+func delivery(from, to Mark, delivered float64) Bucket {
 	seconds := to.At.Sub(from.At).Seconds()
 	step := Bucket{Start: from.At, End: to.At}
 	if arrived := delivered + (to.Pending - from.Pending); arrived >= 0 {

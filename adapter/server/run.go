@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/component-base/metrics/legacyregistry"
+	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -19,8 +20,6 @@ import (
 
 	"github.com/quartet-autoscaling/quartet/adapter/controller"
 	"github.com/quartet-autoscaling/quartet/adapter/query"
-	"github.com/quartet-autoscaling/quartet/adapter/source"
-	"github.com/quartet-autoscaling/quartet/adapter/source/natsjetstream"
 	"github.com/quartet-autoscaling/quartet/adapter/table"
 	"github.com/quartet-autoscaling/quartet/api/v1alpha1"
 	"github.com/quartet-autoscaling/quartet/internal/buildinfo"
@@ -61,10 +60,10 @@ func run(ctx context.Context, flags *runtimeflags.Flags, port *serving.Options) 
 		return err
 	}
 	defer work.close()
-	if err := server.AddReadyChecks(work.controller.ReadyCheck()); err != nil {
+	if err := server.AddReadyChecks(work.controller.ReadyCheck(), work.registration.check()); err != nil {
 		return err
 	}
-	return all(ctx, server.Run, work.watch, work.lead)
+	return all(ctx, server.Run, work.watch, work.registration.run, work.lead)
 }
 
 // memory is what the loop fills and the secure port reads.
@@ -105,11 +104,12 @@ func all(ctx context.Context, parts ...func(context.Context) error) error {
 
 // work is everything but the secure port.
 type work struct {
-	controller *controller.Controller
-	objects    cache.Cache
-	election   leader.Config
-	events     events.EventBroadcaster
-	ledger     *ledger.Writer[query.Snapshot, query.State, query.Decision]
+	controller   *controller.Controller
+	objects      cache.Cache
+	registration *registration
+	election     leader.Config
+	events       events.EventBroadcaster
+	ledger       *ledger.Writer[query.Snapshot, query.State, query.Decision]
 }
 
 func newWork(connection *rest.Config, flags *runtimeflags.Flags, held memory) (*work, error) {
@@ -131,12 +131,16 @@ func newWork(connection *rest.Config, flags *runtimeflags.Flags, held memory) (*
 	if err != nil {
 		return nil, fmt.Errorf("set up the client of events: %w", err)
 	}
+	if w.registration, err = newRegistration(direct, flags); err != nil {
+		return nil, err
+	}
 	w.events = events.NewBroadcaster(&events.EventSinkImpl{Interface: clientset.EventsV1()})
 	config := controller.Config{
 		Objects: w.objects, Secrets: direct, Status: direct,
 		Events:   w.events.NewRecorder(scheme, Name),
-		Builders: []source.Builder{natsjetstream.NewBuilder()},
+		Builders: builders(),
 		Table:    held.table, Last: held.last, PollObserver: held.metrics,
+		OtherAdapter: w.registration.Other,
 		Mode: query.Mode(flags.Mode), Clock: clock.RealClock{}, Log: slog.Default(),
 	}
 	if flags.LedgerDir != "" {
@@ -151,12 +155,13 @@ func newWork(connection *rest.Config, flags *runtimeflags.Flags, held memory) (*
 	if w.controller, err = controller.New(config); err != nil {
 		return nil, err
 	}
+	w.registration.changed = w.controller.EnqueueAll
 	return w, telemetry.Registry.Register(&stateMetrics{table: held.table, summarizer: w.controller, clock: config.Clock})
 }
 
 func newScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
-	if err := errors.Join(v1alpha1.AddToScheme(scheme), corev1.AddToScheme(scheme)); err != nil {
+	if err := errors.Join(v1alpha1.AddToScheme(scheme), corev1.AddToScheme(scheme), apiregistrationv1.AddToScheme(scheme)); err != nil {
 		return nil, fmt.Errorf("set up the scheme: %w", err)
 	}
 	return scheme, nil

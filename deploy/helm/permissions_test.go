@@ -14,6 +14,7 @@ import (
 // "Role" goes before the name. The release's namespace is left out.
 var permissions = map[string][]string{
 	"quartet:metrics-adapter": {
+		"apiregistration.k8s.io/apiservices [v1beta1.external.metrics.k8s.io] get",
 		"autoscaling.quartet.dev/metricsources get list watch",
 		"autoscaling.quartet.dev/metricsources/status patch",
 		"events.k8s.io/events create patch",

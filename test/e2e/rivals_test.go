@@ -87,6 +87,43 @@ func TestTwoWritersNever(t *testing.T) {
 		}
 		return nil
 	})
+	otherAdapter(s, release.Process("metrics-adapter"))
+}
+
+// otherAdapter hands the external metrics API to another adapter's Service, as
+// where one is installed later, and back.
+func otherAdapter(s *stage, ours *lab.Process) {
+	s.t.Helper()
+	register := func(service string) {
+		s.t.Helper()
+		_, err := s.lab.Kubectl(s.t.Context(), "patch", "apiservice", "v1beta1.external.metrics.k8s.io", "--type=merge",
+			"--patch", `{"spec":{"service":{"name":"`+service+`"}}}`)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	says := func(detail, status, reason string) {
+		s.t.Helper()
+		eventually(s.t, 30*time.Second, func() error {
+			line, err := readyDetail(ours, "other-writers")
+			if err != nil {
+				return err
+			}
+			if !strings.Contains(line, detail) {
+				return fmt.Errorf("readiness says %q, which does not say %q", line, detail)
+			}
+			got, err := s.lab.Kubectl(s.t.Context(), "get", "metricsource", "-n", s.namespace,
+				"-o", `jsonpath={.items[0].status.conditions[?(@.type=="Ready")].status}/{.items[0].status.conditions[?(@.type=="Ready")].reason}`)
+			if err == nil && got != status+"/"+reason {
+				err = fmt.Errorf("the MetricSource is Ready %s, want %s/%s", got, status, reason)
+			}
+			return err
+		})
+	}
+	register("keda-operator-metrics-apiserver")
+	says("keda-operator-metrics-apiserver", "False", "OtherAdapterServes")
+	register("metrics-adapter")
+	says("none", "True", "Serving")
 }
 
 // upstreamFirst lets upstream's controller have written the HPA's status before

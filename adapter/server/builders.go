@@ -1,0 +1,13 @@
+package server
+
+import (
+	"github.com/quartet-autoscaling/quartet/adapter/source"
+	"github.com/quartet-autoscaling/quartet/adapter/source/natsjetstream"
+)
+
+// builders are the kinds of sources that are served.
+func builders() []source.Builder {
+	return []source.Builder{
+		natsjetstream.NewBuilder(),
+	}
+}
