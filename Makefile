@@ -51,12 +51,12 @@ lab:
 bench:
 	$(call run,bench,$(ARGS))
 
-.PHONY: lab-programs
-lab-programs:
-	$(call run,hack/labprograms)
+.PHONY: prepare
+prepare:
+	$(call run,hack/prepare)
 
 .PHONY: test
-test: lab-programs test-race
+test: prepare test-race
 	$(GO) test -timeout 20m $(SLOW) ./...
 
 .PHONY: test-race
@@ -70,7 +70,7 @@ ROUNDS ?= 100
 SEED ?= $(shell date +%s)
 
 .PHONY: soak
-soak: lab-programs
+soak: prepare
 	$(GO) test ./test/e2e -run '^TestSoak$$' -count=1 -v -timeout 6h -args -soak-rounds=$(ROUNDS) -soak-seed=$(SEED)
 
 .PHONY: lint

@@ -68,6 +68,16 @@ type Poller interface {
 	Close()
 }
 
+// Pusher is a Poller whose system tells of changes by itself. It spares nobody the
+// polling: a poll follows each word of a change, and the interval goes on.
+type Pusher interface {
+	Poller
+	// Watch calls changed whenever the subject may have changed, until ctx ends or
+	// the system no longer tells; its error is then an *Error. It is called again
+	// after a pause, and runs beside Poll.
+	Watch(ctx context.Context, changed func()) error
+}
+
 // Query is one question to one system with one set of credentials. Its text
 // holds no credential.
 type Query interface {
@@ -93,7 +103,9 @@ type Secrets interface {
 
 // Request is what a query is built from.
 type Request struct {
-	Source v1alpha1.Source
+	// Namespace is the object's, empty for an object that has none.
+	Namespace string
+	Source    v1alpha1.Source
 	// Kinds are the values that are wanted of the source: one that none of them
 	// needs is not asked for.
 	Kinds   []query.Kind

@@ -9,42 +9,34 @@ type Source struct {
 	// DrainRate, OldestAge, SecondsToDrain.
 	// +optional
 	NATSJetStream *NATSJetStreamSource `json:"natsJetStream,omitempty"`
-	// prometheus asks a Prometheus server. Not served by any binary of this
-	// version.
+	// prometheus asks a Prometheus server.
 	// +optional
 	Prometheus *PrometheusSource `json:"prometheus,omitempty"`
-	// rabbitMQ reads queues of a RabbitMQ broker. Not served by any binary of
-	// this version.
+	// rabbitMQ reads queues of a RabbitMQ broker.
 	// +optional
 	RabbitMQ *RabbitMQSource `json:"rabbitMQ,omitempty"`
-	// kafka reads a consumer group's lag. Not served by any binary of this
-	// version.
+	// kafka reads a consumer group's lag.
 	// +optional
 	Kafka *KafkaSource `json:"kafka,omitempty"`
-	// redis reads a list or a stream. Not served by any binary of this version.
+	// redis reads a list or a stream.
 	// +optional
 	Redis *RedisSource `json:"redis,omitempty"`
-	// externalGRPC asks a server that speaks KEDA's externalscaler protocol. Not
-	// served by any binary of this version.
+	// externalGRPC asks a server that speaks KEDA's externalscaler protocol.
 	// +optional
 	ExternalGRPC *ExternalGRPCSource `json:"externalGRPC,omitempty"`
-	// http reads a value out of a JSON or OpenMetrics document. Not served by any
-	// binary of this version.
+	// http reads a value out of a JSON or OpenMetrics document.
 	// +optional
 	HTTP *HTTPSource `json:"http,omitempty"`
-	// postgreSQL runs one read-only statement. Not served by any binary of this
-	// version.
+	// postgreSQL runs one read-only statement.
 	// +optional
 	PostgreSQL *SQLSource `json:"postgreSQL,omitempty"`
-	// mySQL runs one read-only statement. Not served by any binary of this
-	// version.
+	// mySQL runs one read-only statement.
 	// +optional
 	MySQL *SQLSource `json:"mySQL,omitempty"`
-	// beanstalkd reads a tube. Not served by any binary of this version.
+	// beanstalkd reads a tube.
 	// +optional
 	Beanstalkd *BeanstalkdSource `json:"beanstalkd,omitempty"`
-	// formula computes over other MetricSources. Not served by any binary of this
-	// version.
+	// formula computes over other MetricSources.
 	// +optional
 	Formula *FormulaSource `json:"formula,omitempty"`
 }

@@ -1,12 +1,8 @@
 package natsjetstream
 
 import (
-	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"net"
 	"strings"
 	"sync"
 	"time"
@@ -14,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/quartet-autoscaling/quartet/adapter/source"
+	"github.com/quartet-autoscaling/quartet/adapter/source/access"
 )
 
 const (
@@ -30,8 +27,8 @@ const (
 
 // link is where and how to connect.
 type link struct {
-	servers []string
-	access  access
+	servers     []string
+	credentials credentials
 	// key is equal for links that can share a connection.
 	key string
 }
@@ -146,7 +143,7 @@ func (c *sharedConn) dial(done chan struct{}) {
 }
 
 func (c *sharedConn) connect() (*nats.Conn, error) {
-	opts, err := c.link.access.options()
+	opts, err := c.link.credentials.options()
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +164,7 @@ func (c *sharedConn) noteDenied(err error) {
 	}
 	c.deniedMu.Lock()
 	defer c.deniedMu.Unlock()
-	c.denied, c.deniedAt = c.link.access.scrub(err.Error()), time.Now()
+	c.denied, c.deniedAt = c.link.credentials.scrub(err.Error()), time.Now()
 }
 
 // deniedSince gives the refusal that the server sent since a time.
@@ -188,14 +185,14 @@ func (c *sharedConn) classifyDial(err error) error {
 	case isAuth(err):
 		return source.Errorf(source.ReasonUnauthorized, "%s refused the credentials", servers)
 	case isTLS(err):
-		return source.Errorf(source.ReasonTLS, "the connection to %s could not be secured: %s", servers, c.link.access.scrub(err.Error()))
+		return source.Errorf(source.ReasonTLS, "the connection to %s could not be secured: %s", servers, c.link.credentials.scrub(err.Error()))
 	case isTimeout(err):
 		return source.Errorf(source.ReasonTimeout, "%s did not answer in time", servers)
 	case errors.Is(err, nats.ErrNoServers):
 		// The client says this, and nothing more, where connections were refused.
 		return source.Errorf(source.ReasonUnreachable, "no connection is accepted at %s", servers)
 	}
-	return source.Errorf(source.ReasonUnreachable, "cannot connect to %s: %s", servers, c.link.access.scrub(err.Error()))
+	return source.Errorf(source.ReasonUnreachable, "cannot connect to %s: %s", servers, c.link.credentials.scrub(err.Error()))
 }
 
 func isAuth(err error) bool {
@@ -211,32 +208,8 @@ func isAuth(err error) bool {
 }
 
 func isTLS(err error) bool {
-	var unknown x509.UnknownAuthorityError
-	var host x509.HostnameError
-	var invalid x509.CertificateInvalidError
-	var verify *tls.CertificateVerificationError
-	var record tls.RecordHeaderError
-	var alert tls.AlertError
-	return errors.As(err, &unknown) || errors.As(err, &host) || errors.As(err, &invalid) ||
-		errors.As(err, &verify) || errors.As(err, &record) || errors.As(err, &alert) ||
-		errors.Is(err, nats.ErrSecureConnRequired) || errors.Is(err, nats.ErrSecureConnWanted) ||
-		errors.Is(err, nats.ErrTLS) || strings.Contains(err.Error(), "tls:")
+	return access.IsTLS(err) || errors.Is(err, nats.ErrSecureConnRequired) ||
+		errors.Is(err, nats.ErrSecureConnWanted) || errors.Is(err, nats.ErrTLS)
 }
 
-func isTimeout(err error) bool {
-	var network net.Error
-	return errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) ||
-		(errors.As(err, &network) && network.Timeout())
-}
-
-func trimSpace(b []byte) []byte { return bytes.TrimSpace(b) }
-
-// replaceSecret takes one secret out of a text. Very short ones are left, since
-// taking out every "a" hides more than it protects.
-func replaceSecret(text, secret string) string {
-	const shortest = 4
-	if len(secret) < shortest {
-		return text
-	}
-	return strings.ReplaceAll(text, secret, "***")
-}
+func isTimeout(err error) bool { return errors.Is(err, nats.ErrTimeout) || access.IsTimeout(err) }

@@ -79,7 +79,7 @@ func (p *poller) ask(ctx context.Context, nc *nats.Conn, subject string, body []
 		return nil, source.Errorf(source.ReasonUnauthorized, "%s refused the credentials", servers)
 	}
 	return nil, source.Errorf(source.ReasonUnreachable, "the connection to %s failed: %s",
-		servers, p.query.link.access.scrub(err.Error()))
+		servers, p.query.link.credentials.scrub(err.Error()))
 }
 
 func (p *poller) prefix() string {

@@ -2,15 +2,13 @@ package natsjetstream
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/quartet-autoscaling/quartet/adapter/query"
 	"github.com/quartet-autoscaling/quartet/adapter/source"
+	"github.com/quartet-autoscaling/quartet/adapter/source/access"
 	"github.com/quartet-autoscaling/quartet/api/v1alpha1"
 )
 
@@ -44,21 +42,21 @@ func (b *Builder) Build(ctx context.Context, r source.Request) (source.Query, er
 	if err := checkServers(spec.Servers); err != nil {
 		return nil, err
 	}
-	access, err := readAccess(ctx, *spec, r.Secrets)
+	credentials, err := readCredentials(ctx, *spec, r.Secrets)
 	if err != nil {
 		return nil, err
 	}
 	q := &jsQuery{
 		pool:     b.pool,
-		link:     link{servers: slices.Clone(spec.Servers), access: access},
+		link:     link{servers: slices.Clone(spec.Servers), credentials: credentials},
 		domain:   spec.Domain,
 		stream:   spec.Stream,
 		consumer: spec.Consumer,
 		oldest:   slices.Contains(r.Kinds, query.OldestAge),
 	}
-	q.link.key = digest(q.link.servers, access.fingerprint())
-	q.subject = digest(q.link.servers, spec.Domain, spec.Stream, spec.Consumer)
-	q.key = digest(q.link.key, spec.Domain, spec.Stream, spec.Consumer, q.oldest)
+	q.link.key = access.Digest(q.link.servers, credentials.fingerprint())
+	q.subject = access.Digest(q.link.servers, spec.Domain, spec.Stream, spec.Consumer)
+	q.key = access.Digest(q.link.key, spec.Domain, spec.Stream, spec.Consumer, q.oldest)
 	return q, nil
 }
 
@@ -80,14 +78,6 @@ func checkServers(servers []string) error {
 		}
 	}
 	return nil
-}
-
-// digest is a key that shows nothing of its parts.
-func digest(parts ...any) string {
-	// Strings, string slices and booleans always encode.
-	encoded, _ := json.Marshal(parts)
-	sum := sha256.Sum256(encoded)
-	return hex.EncodeToString(sum[:])
 }
 
 // jsQuery is one consumer, read with one set of credentials.

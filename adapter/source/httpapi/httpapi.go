@@ -1,0 +1,195 @@
+// Package httpapi is one bounded GET over HTTP, as every source that speaks HTTP
+// needs it: authenticated, secured, without proxies or redirects that would carry
+// a credential elsewhere, and with the time at which the server answered. What
+// the document means is the source's.
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/quartet-autoscaling/quartet/adapter/query"
+	"github.com/quartet-autoscaling/quartet/adapter/source"
+	"github.com/quartet-autoscaling/quartet/adapter/source/access"
+	"github.com/quartet-autoscaling/quartet/api/v1alpha1"
+	"github.com/quartet-autoscaling/quartet/internal/buildinfo"
+)
+
+// MaxBody is the size of a document past which it is refused, in bytes.
+const MaxBody = 16 << 20
+
+const (
+	idleConnections = 2
+	idleFor         = 90 * time.Second
+)
+
+// Auth is how requests authenticate: by user and password, or by a token, or not.
+type Auth struct {
+	Basic  access.Basic
+	Bearer access.Secret
+}
+
+// ReadAuth reads the Secrets that an object's auth names.
+func ReadAuth(r *access.Reader, auth *v1alpha1.HTTPAuth) Auth {
+	if auth == nil {
+		return Auth{}
+	}
+	return Auth{Basic: r.Basic(auth.Basic), Bearer: r.Text(auth.Bearer)}
+}
+
+func (a Auth) secrets() []access.Secret {
+	return []access.Secret{a.Basic.Password, a.Bearer, a.Basic.User}
+}
+
+// Digest tells two ways to authenticate apart without showing either.
+func (a Auth) Digest() string { return access.Digest(a.Basic, a.Bearer) }
+
+// Client gets documents with one set of credentials and TLS settings.
+type Client struct {
+	http *http.Client
+	auth Auth
+}
+
+// New makes a Client that has no connection yet.
+func New(auth Auth, tls access.TLS) *Client {
+	dialer := &net.Dialer{Timeout: 10 * time.Second, Control: refuseLinkLocal}
+	return &Client{
+		auth: auth,
+		http: &http.Client{
+			Transport: &http.Transport{
+				DialContext: dialer.DialContext, TLSClientConfig: tls.Config(), ForceAttemptHTTP2: true,
+				MaxIdleConnsPerHost: idleConnections, IdleConnTimeout: idleFor,
+			},
+			// A document elsewhere may be anyone's, and so may be the one who hears
+			// the credentials.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
+}
+
+// errLinkLocal is why an address is not dialed.
+var errLinkLocal = errors.New("link-local addresses are not asked: clouds give out machines' credentials there")
+
+// refuseLinkLocal keeps an object's author from reading a cloud's metadata
+// through the adapter.
+func refuseLinkLocal(_, address string, _ syscall.RawConn) error {
+	if at, err := netip.ParseAddrPort(address); err == nil && at.Addr().Unmap().IsLinkLocalUnicast() {
+		return errLinkLocal
+	}
+	return nil
+}
+
+// Document is what a server answered.
+type Document struct {
+	// Status is the HTTP status code.
+	Status int
+	// Header is the answer's.
+	Header http.Header
+	Body   []byte
+	// Sent and Received bound the time at which the server measured.
+	Sent, Received query.Time
+}
+
+// Get asks for one document. Any answer that is whole is a Document, whatever its
+// status: see Refusal. An error is a *source.Error that names the server.
+func (c *Client) Get(ctx context.Context, address string, header http.Header) (Document, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
+	if err != nil {
+		return Document{}, source.Errorf(source.ReasonInvalid, "%s is no URL", Server(address))
+	}
+	for name, values := range header {
+		request.Header[name] = values
+	}
+	request.Header.Set("User-Agent", "quartet-metrics-adapter/"+buildinfo.Get().Version)
+	switch {
+	case !c.auth.Bearer.Empty():
+		request.Header.Set("Authorization", "Bearer "+c.auth.Bearer.Reveal())
+	case !c.auth.Basic.User.Empty():
+		request.SetBasicAuth(c.auth.Basic.User.Reveal(), c.auth.Basic.Password.Reveal())
+	}
+	document := Document{Sent: now()}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return Document{}, access.Failure(Server(address), unwrapURL(err), c.auth.secrets()...)
+	}
+	defer func() { _ = response.Body.Close() }()
+	document.Status, document.Header = response.StatusCode, response.Header
+	document.Body, err = io.ReadAll(io.LimitReader(response.Body, MaxBody+1))
+	document.Received = now()
+	switch {
+	case err != nil:
+		return Document{}, access.Failure(Server(address), unwrapURL(err), c.auth.secrets()...)
+	case len(document.Body) > MaxBody:
+		return Document{}, source.Errorf(source.ReasonBadReply, "%s answered with more than %d MiB", Server(address), MaxBody>>20)
+	}
+	return document, nil
+}
+
+// Close ends idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Refusal is the error of a status that is not 200, nil for 200. What the server
+// said beside it is not repeated: it might hold anything.
+func (d Document) Refusal(address string) error {
+	switch {
+	case d.Status == http.StatusOK:
+		return nil
+	case d.Status == http.StatusUnauthorized || d.Status == http.StatusForbidden:
+		return source.Errorf(source.ReasonUnauthorized, "%s refused the credentials with status %d", Server(address), d.Status)
+	case d.Status >= 300 && d.Status < 400:
+		return source.Errorf(source.ReasonFailed, "%s answered with a redirect (status %d), which is not followed: give the address it leads to", Server(address), d.Status)
+	}
+	return source.Errorf(source.ReasonFailed, "%s answered with status %d", Server(address), d.Status)
+}
+
+// Server names scheme and host of a URL, for people.
+func Server(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return "the server"
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+// CheckURL repeats what the API's own rules say, since objects can be older than
+// the rules, and since a password in a URL would be shown in messages.
+func CheckURL(field, address string) error {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https"):
+		return source.Errorf(source.ReasonInvalid, "%s is no URL such as http://host:8080", field)
+	case u.User != nil:
+		return source.Errorf(source.ReasonInvalid, "%s holds a user or password: those go into credentials", field)
+	}
+	return nil
+}
+
+// unwrapURL drops the address, query included, that net/http puts into errors.
+func unwrapURL(err error) error {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		return wrapped.Err
+	}
+	return err
+}
+
+// now is the wall clock without the monotonic reading, as readings carry it.
+func now() time.Time { return time.Now().UTC().Round(0) }
+
+// Join appends a path and a query to a server's root.
+func Join(root, path string, values url.Values) string {
+	joined := strings.TrimSuffix(root, "/") + path
+	if len(values) > 0 {
+		joined = fmt.Sprintf("%s?%s", joined, values.Encode())
+	}
+	return joined
+}
