@@ -24,10 +24,11 @@ func TestFlags(t *testing.T) {
 		want     settings
 		fails    bool
 	}{
-		"terminal":          {in: settings{}, terminal: true, want: settings{}},
-		"no terminal":       {in: settings{}, want: settings{headless: true, duration: 4 * time.Minute}},
-		"headless as asked": {in: settings{headless: true, duration: 2 * time.Minute}, terminal: true, want: settings{headless: true, duration: 2 * time.Minute}},
-		"too short":         {in: settings{duration: time.Minute}, fails: true},
+		"terminal":          {in: settings{queue: "nats"}, terminal: true, want: settings{queue: "nats"}},
+		"no terminal":       {in: settings{queue: "nats"}, want: settings{queue: "nats", headless: true, duration: 4 * time.Minute}},
+		"headless as asked": {in: settings{queue: "kafka", headless: true, duration: 2 * time.Minute}, terminal: true, want: settings{queue: "kafka", headless: true, duration: 2 * time.Minute}},
+		"too short":         {in: settings{queue: "nats", duration: time.Minute}, fails: true},
+		"no such queue":     {in: settings{queue: "carrier-pigeon"}, fails: true},
 		"stray argument":    {args: []string{"now"}, fails: true},
 	}
 	for name, c := range cases {

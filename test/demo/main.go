@@ -11,10 +11,14 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/term"
+
+	"github.com/quartet-autoscaling/quartet/test/queue"
 )
 
 func main() {
@@ -22,6 +26,7 @@ func main() {
 	flag.BoolVar(&s.headless, "headless", false, "run without a terminal and end by itself")
 	flag.DurationVar(&s.duration, "duration", 0, "how long the run takes, preparation not counted; 0 runs until interrupted, or 4m where headless")
 	flag.StringVar(&s.json, "json", "", "`file` to write the run's figures to")
+	flag.StringVar(&s.queue, "queue", "nats", "the broker that the queue lives in: one of "+strings.Join(queue.Systems(), ", "))
 	flag.BoolVar(&s.keepLogs, "keep-logs", false, "keep the lab's folder with all logs and ledgers, and name it")
 	flag.Parse()
 	if err := s.complete(flag.Args(), term.IsTerminal(int(os.Stdout.Fd()))); err != nil {
@@ -44,6 +49,9 @@ func main() {
 func (s *settings) complete(args []string, terminal bool) error {
 	if len(args) > 0 {
 		return fmt.Errorf("unexpected argument %q", args[0])
+	}
+	if !slices.Contains(queue.Systems(), s.queue) {
+		return fmt.Errorf("--queue %q is no broker that the demo has: give one of %s", s.queue, strings.Join(queue.Systems(), ", "))
 	}
 	if !terminal {
 		s.headless = true

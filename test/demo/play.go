@@ -25,6 +25,7 @@ type settings struct {
 	duration time.Duration
 	json     string
 	keepLogs bool
+	queue    string
 }
 
 const (
@@ -44,7 +45,7 @@ const (
 type play struct {
 	lab     *lab.Lab
 	release *lab.Release
-	broker  *queue.Broker
+	broker  queue.Broker
 	ledgers string
 
 	day      queue.Day
@@ -78,8 +79,8 @@ func prepare(ctx context.Context, s settings, progress io.Writer) (*play, error)
 
 func (p *play) furnish(ctx context.Context, s settings, progress io.Writer) error {
 	var err error
-	_, _ = fmt.Fprintln(progress, "starting the queue (NATS JetStream)")
-	if p.broker, err = queue.StartBroker(ctx, filepath.Join(p.lab.Dir(), "broker")); err != nil {
+	_, _ = fmt.Fprintf(progress, "starting the queue (%s)\n", s.queue)
+	if p.broker, err = queue.Start(ctx, s.queue, filepath.Join(p.lab.Dir(), "broker")); err != nil {
 		return err
 	}
 	_, _ = fmt.Fprintln(progress, "installing the chart: six binaries")
@@ -89,7 +90,7 @@ func (p *play) furnish(ctx context.Context, s settings, progress io.Writer) erro
 	if err := p.release.WaitReady(ctx); err != nil {
 		return fmt.Errorf("wait for the binaries: %w", err)
 	}
-	if err := apply(ctx, p.lab, p.broker.URL()); err != nil {
+	if err := apply(ctx, p.lab, p.broker.Source()); err != nil {
 		return err
 	}
 	p.meter = reaction.NewMeter(averageValue, tolerance, maxReplicas)

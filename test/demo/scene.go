@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	_ "embed"
+	"encoding/json"
 	"fmt"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/quartet-autoscaling/quartet/api/v1alpha1"
 	"github.com/quartet-autoscaling/quartet/test/lab/lab"
 )
 
@@ -45,8 +47,12 @@ var pool string
 
 // apply puts the scene's objects into the cluster with the lab's own kubectl: the
 // pool first, so that the pods find a node.
-func apply(ctx context.Context, l *lab.Lab, broker string) error {
-	for _, text := range []string{pool, strings.ReplaceAll(scene, "${BROKER}", broker)} {
+func apply(ctx context.Context, l *lab.Lab, queue v1alpha1.Source) error {
+	source, err := json.Marshal(queue) // JSON is YAML
+	if err != nil {
+		return fmt.Errorf("write down the queue's source: %w", err)
+	}
+	for _, text := range []string{pool, strings.ReplaceAll(scene, "${SOURCE}", string(source))} {
 		if _, err := l.KubectlInput(ctx, text, "apply", "-f", "-"); err != nil {
 			return fmt.Errorf("apply the scene: %w", err)
 		}

@@ -35,7 +35,7 @@ type stage struct {
 	lab       *lab.Lab
 	client    ctrlclient.Client
 	namespace string
-	broker    *queue.Broker
+	broker    queue.Broker
 	tally     *queue.Tally
 }
 
@@ -45,7 +45,7 @@ func newStage(t *testing.T, l *lab.Lab) *stage {
 	name := strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))
 	s := &stage{t: t, lab: l, client: l.Client(), namespace: name[:min(len(name), 50)], tally: queue.NewTally(nil)}
 	s.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}})
-	broker, err := queue.StartBroker(t.Context(), t.TempDir())
+	broker, err := queue.StartNATS(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,10 +100,8 @@ func (s *stage) metricSource() *v1alpha1.MetricSource {
 		PollInterval: metav1.Duration{Duration: time.Second},
 		Timeout:      metav1.Duration{Duration: time.Second},
 		MaxAge:       metav1.Duration{Duration: 4 * time.Second},
-		Source: v1alpha1.Source{NATSJetStream: &v1alpha1.NATSJetStreamSource{
-			Servers: []string{s.broker.URL()}, Stream: queue.Stream, Consumer: queue.Consumer,
-		}},
-		Metrics: []v1alpha1.SourceMetric{{Name: metricName, Value: v1alpha1.ValueDepth}},
+		Source:       s.broker.Source(),
+		Metrics:      []v1alpha1.SourceMetric{{Name: metricName, Value: v1alpha1.ValueDepth}},
 	}}
 }
 

@@ -1,4 +1,4 @@
-// Package fleet gives every Running pod of a selector a real JetStream consumer:
+// Package fleet gives every Running pod of a selector a real worker at the queue:
 // the fake pods of the lab run no container, so the fleet works in their place,
 // at a set rate, for just as long as they run.
 package fleet
@@ -12,8 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -30,7 +28,7 @@ type Config struct {
 	// Cluster holds the pods of Namespace that Selector (a label selector) names.
 	Cluster             *rest.Config
 	Namespace, Selector string
-	Broker              *queue.Broker
+	Broker              queue.Broker
 	Tally               *queue.Tally
 	// Rate is the messages per second that one worker does.
 	Rate float64
@@ -121,82 +119,60 @@ func (f *Fleet) stop(pod types.UID) {
 	}
 }
 
-// work is one worker: it takes a message, works on it, acknowledges it, until
-// its pod stops. It then finishes the message in its hands.
+// work is one worker: it takes a message, works on it, says that it is done with,
+// until its pod stops. It then finishes the message in its hands.
 func (f *Fleet) work(ctx context.Context, name string) error {
 	conn, err := f.cfg.Broker.Connect(name)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
 	defer conn.Close()
-	consumer, err := f.consumer(ctx, conn)
-	if err != nil || consumer == nil {
-		return err
-	}
 	pace := time.NewTicker(time.Duration(float64(time.Second) / f.cfg.Rate))
 	defer pace.Stop()
 	for ctx.Err() == nil {
-		msg, err := consumer.Next(jetstream.FetchMaxWait(time.Second))
-		if err != nil {
-			// No message, or no broker: the connection comes back by itself.
+		message, err := conn.Receive(ctx)
+		switch {
+		case errors.Is(err, queue.ErrNone):
 			select {
 			case <-ctx.Done():
 			case <-pace.C:
 			}
 			continue
+		case err != nil:
+			return err
 		}
 		<-pace.C
-		if err := f.acknowledge(ctx, msg); err != nil {
+		if err := f.finish(ctx, message); err != nil {
 			f.cfg.Log.Debug("a message goes to another worker", "pod", name, "error", err)
 		}
 	}
 	return nil
 }
 
-// consumer asks until the broker answers; nil means that the pod stopped first.
-func (f *Fleet) consumer(ctx context.Context, conn *nats.Conn) (jetstream.Consumer, error) {
-	js, err := jetstream.New(conn)
-	if err != nil {
-		return nil, fmt.Errorf("open JetStream: %w", err)
-	}
-	for ctx.Err() == nil {
-		try, cancel := context.WithTimeout(ctx, 2*time.Second)
-		consumer, err := js.Consumer(try, queue.Stream, queue.Consumer)
-		cancel()
-		if err == nil {
-			return consumer, nil
-		}
-		if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
-			return nil, fmt.Errorf("find the consumer: %w", err)
-		}
-	}
-	return nil, nil
-}
+// finishFor is how long a worker goes on saying that a message is done with.
+const finishFor = 30 * time.Second
 
-// acknowledgeFor is how long a worker goes on saying that a message is done with.
-const acknowledgeFor = 30 * time.Second
-
-// acknowledge counts a message once the broker has confirmed that it is done
-// with. A worker whose pod has stopped still acknowledges its last message. An
-// acknowledgement that the broker took without an answer is said again, so that
-// no message is done with and uncounted.
-func (f *Fleet) acknowledge(ctx context.Context, msg jetstream.Msg) error {
-	n, err := strconv.Atoi(string(msg.Data()))
+// finish counts a message once the broker has confirmed that it is done with. A
+// worker whose pod has stopped still finishes its last message. What the broker
+// took without an answer is said again, so that no message is done with and
+// uncounted.
+func (f *Fleet) finish(ctx context.Context, message queue.Message) error {
+	n, err := strconv.Atoi(message.Body())
 	if err != nil {
 		return fmt.Errorf("read the number of a message: %w", err)
 	}
-	all, cancelAll := context.WithTimeout(context.WithoutCancel(ctx), acknowledgeFor)
+	all, cancelAll := context.WithTimeout(context.WithoutCancel(ctx), finishFor)
 	defer cancelAll()
 	for {
 		try, cancel := context.WithTimeout(all, queue.AckWait/2)
-		err := msg.DoubleAck(try)
+		err := message.Done(try)
 		cancel()
-		if err == nil {
+		switch {
+		case err == nil:
 			f.cfg.Tally.Consume(n)
 			return nil
-		}
-		if all.Err() != nil {
-			return fmt.Errorf("acknowledge message %d: %w", n, err)
+		case errors.Is(err, queue.ErrLost) || all.Err() != nil:
+			return fmt.Errorf("finish message %d: %w", n, err)
 		}
 	}
 }

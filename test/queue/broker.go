@@ -1,133 +1,85 @@
-// Package queue is the real queue of the demo and the end-to-end tests: a NATS
-// JetStream server in the process, a producer whose rate follows a curve, and a
-// tally of every message. It is no part of the product and knows nothing of
-// Kubernetes.
 package queue
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"sync"
+	"slices"
+	"strings"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
+	"github.com/quartet-autoscaling/quartet/api/v1alpha1"
 )
 
-// Names of the stream, its subject and its durable consumer.
-const (
-	Stream   = "ORDERS"
-	Subject  = "orders.new"
-	Consumer = "workers"
-)
-
-// AckWait is how long the server waits for an acknowledgement before it gives a
-// message to another worker.
+// AckWait is how long a broker waits for a worker that was lost before it gives
+// its message to another one, where the broker does not see that it is lost.
 const AckWait = 5 * time.Second
+
+// receiveWait is how long a worker waits for a message before it asks again.
+const receiveWait = time.Second
 
 const startTimeout = 15 * time.Second
 
-// Broker is a JetStream server with one stream and one durable consumer. Its
-// messages are on disk and survive Shutdown.
-type Broker struct {
-	dir  string
-	port int
+// ErrNone says that there was no message for a while, or no broker.
+var ErrNone = errors.New("no message")
 
-	mu     sync.Mutex
-	server *server.Server
+// ErrLost says that a message is not in the worker's hands any more: the broker
+// gives it to another one.
+var ErrLost = errors.New("the message was lost to another worker")
+
+// Broker is a broker with one queue on it. Its messages survive Shutdown.
+type Broker interface {
+	// Source is where a MetricSource reads the queue's depth, without credentials.
+	Source() v1alpha1.Source
+	// Connect opens a connection that comes back by itself after the broker did.
+	Connect(name string) (Connection, error)
+	// Shutdown stops the broker as if its machine had gone; Start brings it back,
+	// at the same address and with its messages.
+	Shutdown()
+	Start() error
+	// Close ends the broker for good.
+	Close()
 }
 
-// StartBroker starts a server on a free loopback port with its files in dir and
-// makes the stream and the consumer.
-func StartBroker(ctx context.Context, dir string) (*Broker, error) {
-	b := &Broker{dir: dir, port: server.RANDOM_PORT}
-	if err := b.Start(); err != nil {
-		return nil, err
-	}
-	if err := b.createStream(ctx); err != nil {
-		b.Shutdown()
-		return nil, err
-	}
-	return b, nil
+// Connection is one producer's or one worker's.
+type Connection interface {
+	// Publish ends when the broker has confirmed the message. A message that is
+	// published again because no confirmation came may be in the queue twice.
+	Publish(ctx context.Context, body string) error
+	// Receive takes a message, or gives ErrNone where there is none for a while.
+	Receive(ctx context.Context) (Message, error)
+	Close()
 }
 
-// Start starts the server, on the port that it had before.
-func (b *Broker) Start() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.server != nil {
-		return errors.New("the broker runs already")
+// Message is a message in a worker's hands.
+type Message interface {
+	Body() string
+	// Done ends when the broker has confirmed that the message is done with. Except
+	// after ErrLost it may be called again.
+	Done(ctx context.Context) error
+}
+
+// starters make a broker with its files in dir, by the name of its system.
+var starters = map[string]func(ctx context.Context, dir string) (Broker, error){
+	"kafka": StartKafka,
+	"nats":  StartNATS,
+}
+
+// Systems are the names of the brokers that Start knows, sorted.
+func Systems() []string {
+	names := make([]string, 0, len(starters))
+	for name := range starters {
+		names = append(names, name)
 	}
-	s, err := server.NewServer(&server.Options{
-		ServerName: "quartet-demo", Host: "127.0.0.1", Port: b.port,
-		JetStream: true, StoreDir: b.dir, NoLog: true, NoSigs: true,
-	})
-	if err != nil {
-		return fmt.Errorf("configure the broker: %w", err)
-	}
-	s.Start()
-	if !s.ReadyForConnections(startTimeout) {
-		s.Shutdown()
-		return fmt.Errorf("the broker is not ready after %v", startTimeout)
-	}
-	address, ok := s.Addr().(*net.TCPAddr)
+	slices.Sort(names)
+	return names
+}
+
+// Start starts a broker by the name of its system, with its files in dir.
+func Start(ctx context.Context, system, dir string) (Broker, error) {
+	start, ok := starters[system]
 	if !ok {
-		s.Shutdown()
-		return fmt.Errorf("the broker listens on %v, not on TCP", s.Addr())
+		return nil, fmt.Errorf("there is no broker %q: choose one of %s", system, strings.Join(Systems(), ", "))
 	}
-	b.server, b.port = s, address.Port
-	return nil
-}
-
-// Shutdown stops the server as if its machine had gone; Start brings it back
-// with its messages.
-func (b *Broker) Shutdown() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.server == nil {
-		return
-	}
-	b.server.Shutdown()
-	b.server.WaitForShutdown()
-	b.server = nil
-}
-
-// URL is the server's address. It stays the same over Shutdown and Start.
-func (b *Broker) URL() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return fmt.Sprintf("nats://127.0.0.1:%d", b.port)
-}
-
-// Connect opens a connection that comes back by itself after the server did.
-func (b *Broker) Connect(name string) (*nats.Conn, error) {
-	return nats.Connect(b.URL(), nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectWait(200*time.Millisecond), nats.RetryOnFailedConnect(true))
-}
-
-func (b *Broker) createStream(ctx context.Context) error {
-	conn, err := b.Connect("setup")
-	if err != nil {
-		return fmt.Errorf("connect to the broker: %w", err)
-	}
-	defer conn.Close()
-	js, err := jetstream.New(conn)
-	if err != nil {
-		return fmt.Errorf("open JetStream: %w", err)
-	}
-	stream, err := js.CreateStream(ctx, jetstream.StreamConfig{
-		Name: Stream, Subjects: []string{"orders.>"}, Retention: jetstream.WorkQueuePolicy, Storage: jetstream.FileStorage,
-	})
-	if err != nil {
-		return fmt.Errorf("create stream %s: %w", Stream, err)
-	}
-	_, err = stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
-		Durable: Consumer, AckPolicy: jetstream.AckExplicitPolicy, AckWait: AckWait, MaxAckPending: 10000,
-	})
-	if err != nil {
-		return fmt.Errorf("create consumer %s: %w", Consumer, err)
-	}
-	return nil
+	return start(ctx, dir)
 }

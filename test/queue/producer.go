@@ -6,14 +6,12 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // Producer publishes numbered messages at a rate that may change all the time.
 type Producer struct {
 	// Broker to publish to; Tally counts what it accepted.
-	Broker *Broker
+	Broker Broker
 	Tally  *Tally
 	// Rate is messages per second at a time since the start.
 	Rate func(since time.Duration) float64
@@ -30,14 +28,14 @@ const (
 )
 
 // Run publishes until the context ends. Each message is confirmed by the broker
-// before it counts; a message that could not be confirmed is sent again under
-// the same identity, which the broker deduplicates, so none counts twice.
+// before it counts; a message that could not be confirmed is sent again with the
+// same number, by which the tally knows it, so none counts twice.
 func (p *Producer) Run(ctx context.Context) error {
-	js, closeConn, err := p.connect()
+	conn, err := p.Broker.Connect("producer")
 	if err != nil {
-		return err
+		return fmt.Errorf("connect the producer: %w", err)
 	}
-	defer closeConn()
+	defer conn.Close()
 	start, due := time.Now(), 0.0
 	last := start
 	t := time.NewTicker(tick)
@@ -53,7 +51,7 @@ func (p *Producer) Run(ctx context.Context) error {
 			due += rate * now.Sub(last).Seconds()
 			last = now
 			for ; due >= 1 && ctx.Err() == nil; due-- {
-				p.publish(ctx, js)
+				p.publish(ctx, conn)
 			}
 		}
 	}
@@ -61,28 +59,15 @@ func (p *Producer) Run(ctx context.Context) error {
 
 // Fill publishes n messages at once.
 func (p *Producer) Fill(ctx context.Context, n int) error {
-	js, closeConn, err := p.connect()
-	if err != nil {
-		return err
-	}
-	defer closeConn()
-	for range n {
-		p.publish(ctx, js)
-	}
-	return ctx.Err()
-}
-
-func (p *Producer) connect() (jetstream.JetStream, func(), error) {
 	conn, err := p.Broker.Connect("producer")
 	if err != nil {
-		return nil, nil, fmt.Errorf("connect the producer: %w", err)
+		return fmt.Errorf("connect the producer: %w", err)
 	}
-	js, err := jetstream.New(conn)
-	if err != nil {
-		conn.Close()
-		return nil, nil, fmt.Errorf("open JetStream: %w", err)
+	defer conn.Close()
+	for range n {
+		p.publish(ctx, conn)
 	}
-	return js, conn.Close, nil
+	return ctx.Err()
 }
 
 // CurrentRate is the rate aimed at now, in whole messages per second.
@@ -91,13 +76,13 @@ func (p *Producer) CurrentRate() int { return int(p.current.Load()) }
 // publish ends when the broker has confirmed the message. It outlives the
 // context by at most confirmTimeout: a message that the broker may have taken
 // is to count.
-func (p *Producer) publish(ctx context.Context, js jetstream.JetStream) {
+func (p *Producer) publish(ctx context.Context, conn Connection) {
 	id := strconv.Itoa(p.Tally.Next())
 	lasting := context.WithoutCancel(ctx)
 	var ended time.Time
 	for ended.IsZero() || time.Since(ended) < confirmTimeout {
 		try, cancel := context.WithTimeout(lasting, publishTimeout)
-		_, err := js.Publish(try, Subject, []byte(id), jetstream.WithMsgID(id))
+		err := conn.Publish(try, id)
 		cancel()
 		if err == nil {
 			p.Tally.Produce()
