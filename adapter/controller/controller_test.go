@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/quartet-autoscaling/quartet/adapter/query"
@@ -345,4 +346,50 @@ func TestTheLastDecisionIsKeptForThoseWhoAsk(t *testing.T) {
 			t.Errorf("a decision is kept of an object that is gone: %+v", d)
 		}
 	})
+}
+
+func TestADeclaredPolicyHoldsOrFloorsAndTheObjectSaysSo(t *testing.T) {
+	floor, atMost := resource.MustParse("20"), metav1.Duration{Duration: time.Minute}
+	for name, test := range map[string]struct {
+		policy v1alpha1.OnStale
+		served string
+		reason string
+	}{
+		"hold":  {v1alpha1.OnStale{Policy: v1alpha1.StaleHold, AtMost: &atMost}, "orders 7", "Held"},
+		"floor": {v1alpha1.OnStale{Policy: v1alpha1.StaleFloor, Floor: &floor, AtMost: &atMost}, "orders 20", "Floored"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			play(t, "", func(w *world) {
+				w.leads()
+				w.broker.set("orders", 7)
+				w.create(object("orders", func(o *v1alpha1.MetricSource) { o.Spec.OnStale = &test.policy }))
+				w.wait(5 * time.Second)
+				w.wantServed("depth", "orders 7")
+				w.events.take()
+				w.broker.fail(source.Errorf(source.ReasonUnreachable, "gone"))
+				w.wait(45 * time.Second)
+				w.wantServed("depth", test.served)
+				w.wantCondition("orders", "Fresh", metav1.ConditionFalse, test.reason, "until")
+				w.wantCondition("orders", "Ready", metav1.ConditionTrue, test.reason, "gone")
+				m := w.get("orders").Status.Metrics[0]
+				if "orders "+m.Value.String() != test.served || !strings.Contains(m.Error, "gone") || time.Since(m.SampledAt.Time) < 30*time.Second {
+					t.Errorf("the metric's status is %+v", m)
+				}
+				w.wait(time.Minute)
+				w.wantServed("depth", "orders Stale")
+				w.wantCondition("orders", "Ready", metav1.ConditionFalse, "Stale", "gone")
+				w.broker.fail(nil)
+				w.wait(15 * time.Second)
+				w.wantServed("depth", "orders 7")
+				var kinds []string
+				for _, e := range w.events.take() {
+					kinds = append(kinds, strings.SplitN(e, ":", 2)[0])
+				}
+				want := []string{"orders Warning Unreachable", "orders Warning " + test.reason, "orders Warning Stale", "orders Normal Serving", "orders Normal Read"}
+				if diff := cmp.Diff(want, kinds); diff != "" {
+					t.Errorf("events (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
 }

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/quartet-autoscaling/quartet/adapter/query"
 	"github.com/quartet-autoscaling/quartet/api/v1alpha1"
 )
 
@@ -22,6 +23,12 @@ const maxNote = 1024
 // Ready says the same, in the same moment.
 var reported = []string{v1alpha1.ConditionReady, v1alpha1.ConditionSourceReachable}
 
+// standsIn tells whether a policy stands in for a sample that is too old: Ready
+// stays True then, and still no one should miss it.
+func standsIn(ready *metav1.Condition) bool {
+	return ready.Reason == query.ReasonHeld || ready.Reason == query.ReasonFloored
+}
+
 // report sends an event for each condition whose status changed. A condition
 // that was Unknown or not there at all is reported when it says anything but
 // that the source is reached, which is what everyone expects.
@@ -36,14 +43,14 @@ func (w *statusWriter) report(object *v1alpha1.MetricSource, next v1alpha1.Metri
 		}
 		before := apimeta.FindStatusCondition(object.Status.Conditions, conditionType)
 		switch {
-		case before != nil && before.Status == now.Status:
+		case before != nil && before.Status == now.Status && standsIn(before) == standsIn(now):
 			continue
 		case (before == nil || before.Status == metav1.ConditionUnknown) &&
 			now.Status == metav1.ConditionTrue && conditionType == v1alpha1.ConditionSourceReachable:
 			continue
 		}
 		kind := corev1.EventTypeNormal
-		if now.Status == metav1.ConditionFalse {
+		if now.Status == metav1.ConditionFalse || standsIn(now) {
 			kind = corev1.EventTypeWarning
 		}
 		w.cfg.Events.Eventf(object, nil, kind, now.Reason, "Poll", "%s", cut(now.Message, maxNote))

@@ -66,6 +66,9 @@ func (c *Controller) Queries() int {
 	return queries
 }
 
+// Away counts, by kind of source, the servers that do not answer.
+func (c *Controller) Away() map[string]int { return c.collector.Away() }
+
 // describe is the readiness detail.
 func (c *Controller) describe() string {
 	c.mu.Lock()

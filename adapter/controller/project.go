@@ -48,12 +48,27 @@ func project(object *v1alpha1.MetricSource, description string) query.Spec {
 		Generation:   object.Generation,
 		Source:       description,
 		MaxAge:       orDefault(object.Spec.MaxAge.Duration, defaultMaxAge),
+		OnStale:      projectOnStale(object.Spec.OnStale),
 		PollInterval: max(collector.MinInterval, orDefault(object.Spec.PollInterval.Duration, defaultPollInterval)),
 	}
 	for _, m := range object.Spec.Metrics {
 		spec.Metrics = append(spec.Metrics, query.Metric{Name: m.Name, Kind: query.Kind(m.Value), Labels: m.Labels})
 	}
 	return spec
+}
+
+func projectOnStale(o *v1alpha1.OnStale) query.OnStale {
+	if o == nil {
+		return query.OnStale{}
+	}
+	out := query.OnStale{Policy: query.StalePolicy(o.Policy)}
+	if o.Floor != nil {
+		out.Floor = o.Floor.AsApproximateFloat64()
+	}
+	if o.AtMost != nil {
+		out.AtMost = &o.AtMost.Duration
+	}
+	return out
 }
 
 func kinds(metrics []query.Metric) []query.Kind {

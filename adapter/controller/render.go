@@ -31,6 +31,9 @@ func render(before v1alpha1.MetricSourceStatus, d query.Decision, now time.Time)
 	}
 	fresh, _ := d.Find(query.ConditionFresh)
 	for _, s := range d.Served.Samples {
+		if served, fault := query.Serve(s, d.Served.Facts, d.At); fault == nil {
+			s = served // what a policy makes of it
+		}
 		next.Metrics = append(next.Metrics, renderSample(s, d.Served.Facts, string(fresh.Status) == string(metav1.ConditionTrue), fresh.Message))
 	}
 	return next

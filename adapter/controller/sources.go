@@ -196,7 +196,7 @@ func (s *sources) subscribe(ctx context.Context, object *v1alpha1.MetricSource, 
 	}
 	timeout := orDefault(object.Spec.Timeout.Duration, defaultTimeout)
 	q, err := builder.Build(ctx, source.Request{
-		Namespace: object.Namespace, Source: object.Spec.Source,
+		Namespace: object.Namespace, Name: object.Name, Source: object.Spec.Source,
 		Kinds: kinds(spec.Metrics), Timeout: timeout, Secrets: secrets,
 	})
 	if err != nil {

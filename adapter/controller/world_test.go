@@ -201,10 +201,11 @@ func (w *world) served(metric string) string {
 	if !ok {
 		return "not found"
 	}
-	if fault := query.Judge(entry.Sample, *entry.Facts, time.Now()); fault != nil {
+	sample, fault := query.Serve(entry.Sample, *entry.Facts, time.Now())
+	if fault != nil {
 		return entry.Unit.Name + " " + fault.Reason
 	}
-	return fmt.Sprintf("%s %g", entry.Unit.Name, entry.Sample.Value)
+	return fmt.Sprintf("%s %g", entry.Unit.Name, sample.Value)
 }
 
 func (w *world) wantServed(metric, want string) {

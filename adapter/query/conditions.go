@@ -39,7 +39,7 @@ func (d *deciding) ready() decision.Condition {
 		return no("MetricNameTaken", "%s", d.takenText())
 	case fresh.Status == decision.Unknown:
 		return decision.Condition{Type: ConditionReady, Status: decision.Unknown, Reason: fresh.Reason, Message: fresh.Message}
-	case fresh.Status != decision.True:
+	case fresh.Status != decision.True && !d.standing:
 		return no(fresh.Reason, "%s", fresh.Message)
 	case d.missing > d.measuring:
 		return no("ValueMissing", "%s", d.missingText())
@@ -47,6 +47,9 @@ func (d *deciding) ready() decision.Condition {
 		return decision.Condition{Type: ConditionReady, Status: decision.Unknown, Reason: ReasonRateUnknown, Message: d.missingText()}
 	case d.in.Mode != ModeAuto:
 		return no("NotServed", "mode is %s: values are shown here and are not served", d.in.Mode)
+	}
+	if d.standing {
+		return decision.Condition{Type: ConditionReady, Status: decision.True, Reason: fresh.Reason, Message: fresh.Message}
 	}
 	return decision.Condition{Type: ConditionReady, Status: decision.True, Reason: "Serving",
 		Message: "every metric is served"}
@@ -97,6 +100,8 @@ func (d *deciding) fresh() decision.Condition {
 		c.Status, c.Reason = decision.False, d.stale.Reason
 		c.Message = fmt.Sprintf("the last sample is of %s and maxAge is %s; %s",
 			facts.SampledAt.Format(time.RFC3339), facts.MaxAge, d.whyNot())
+	case d.standing:
+		return d.standingFresh()
 	default:
 		c.Status, c.Reason = decision.True, "Fresh"
 		c.Message = fmt.Sprintf("samples are not older than maxAge %s", facts.MaxAge)

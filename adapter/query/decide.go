@@ -46,6 +46,8 @@ type deciding struct {
 	delta  *WindowDelta
 	served Served
 	stale  *decision.Fault
+	// standing: a policy stands in for a fresh sample.
+	standing bool
 	// missing counts the metrics without a value, measuring those of them that
 	// only wait for a second reading.
 	missing, measuring int
@@ -61,6 +63,7 @@ func (d *deciding) spec() {
 		Source:      d.name(),
 		Created:     d.in.Created,
 		MaxAge:      d.in.Spec.MaxAge,
+		OnStale:     d.in.Spec.OnStale,
 		LastFailure: d.in.Poll.LastFailure,
 		Failing:     d.in.Poll.Failing,
 		SpecFault:   d.in.SpecFault,
@@ -220,11 +223,15 @@ func (d *deciding) before(metric string) string {
 // freshness judges the reading's age as every read will do again.
 func (d *deciding) freshness() {
 	d.stale = d.served.Facts.judgeAge(d.in.Now)
-	if d.stale == nil {
+	d.standing = d.stale == nil && d.served.Facts.StandsIn(d.served.Facts.SampledAt, d.in.Now)
+	switch {
+	case d.standing:
+		d.standIn()
+	case d.stale != nil:
+		d.step(ruleFreshness, d.stale.Reason, "%s", d.stale.Message)
+	default:
 		d.step(ruleFreshness, "Fresh", "the sample is not older than maxAge %s", d.in.Spec.MaxAge)
-		return
 	}
-	d.step(ruleFreshness, d.stale.Reason, "%s", d.stale.Message)
 }
 
 func (d *deciding) decision() Decision {
@@ -235,8 +242,8 @@ func (d *deciding) decision() Decision {
 			Component:  Component,
 			Unit:       d.in.Unit,
 			At:         d.in.Now,
-			From:       d.state.Served.values(),
-			To:         d.served.values(),
+			From:       d.state.Served.values(d.in.Now),
+			To:         d.served.values(d.in.Now),
 			Act:        d.in.Mode == ModeAuto && d.in.OtherAdapter == "" && !d.served.Equal(d.state.Served),
 			Reason:     ready.Reason,
 			Message:    ready.Message,

@@ -21,7 +21,8 @@ const (
 )
 
 // Judge tells why a sample must not be served at the time now, or gives nil
-// where its value may be. Every fault names the source; one about age names the
+// where Serve has a value for it: its own, or what a declared policy makes of it.
+// Every fault names the source; one about age names the
 // age and the last failure too.
 func Judge(s Sample, f Facts, now Time) *decision.Fault {
 	if fault := f.judgeAge(now); fault != nil {
@@ -37,9 +38,8 @@ func (f Facts) judgeAge(now Time) *decision.Fault {
 	}
 	age := now.Sub(f.SampledAt)
 	switch {
-	case age > f.MaxAge:
-		return &decision.Fault{Source: f.Source, Reason: ReasonStale, Message: fmt.Sprintf(
-			"the last sample is %s old, older than maxAge %s; %s", round(age), f.MaxAge, f.failureText())}
+	case age > f.MaxAge && !f.StandsIn(f.SampledAt, now):
+		return &decision.Fault{Source: f.Source, Reason: ReasonStale, Message: f.staleText(age) + "; " + f.failureText()}
 	case age < -f.MaxAge:
 		return &decision.Fault{Source: f.Source, Reason: ReasonClock, Message: fmt.Sprintf(
 			"the last sample is %s ahead of the clock, more than maxAge %s; %s", round(-age), f.MaxAge, f.failureText())}
@@ -68,14 +68,21 @@ func (f Facts) failureText() string {
 		f.LastFailure.At.Format(time.RFC3339), f.LastFailure.Message, f.LastFailure.Reason)
 }
 
-// staleAt is when the newest reading becomes stale, zero where it is or there
-// is none.
+// staleAt is when the newest reading becomes stale, or where a policy stands in
+// for it, when that ends; zero where it has no end, or there is no reading.
 func (f Facts) staleAt(now Time) Time {
 	if f.SampledAt.IsZero() || f.judgeAge(now) != nil {
 		return Time{}
 	}
-	// One nanosecond past maxAge, since a sample of exactly maxAge is served.
-	return f.SampledAt.Add(f.MaxAge + time.Nanosecond)
+	// One nanosecond past the end, since a sample of exactly that age is served.
+	end := f.SampledAt.Add(f.MaxAge + time.Nanosecond)
+	switch {
+	case !f.StandsIn(f.SampledAt, now):
+		return end
+	case f.OnStale.AtMost == nil:
+		return Time{}
+	}
+	return end.Add(*f.OnStale.AtMost)
 }
 
 func round(d time.Duration) time.Duration {

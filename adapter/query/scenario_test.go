@@ -18,6 +18,7 @@ import (
 // commands, each followed by "----", what it printed, and an empty line:
 //
 //	object metrics=depth:Depth,... [maxAge=1m] [interval=1s] [mode=Auto] [generation=2] [created=1h]
+//	       [stale=Hold|Floor] [floor=5] [atMost=2m]
 //	read at=5s pending=3 ack=1 delivered=7,9 [epoch=a] [oldest=2] (numbers, "nan", "empty", "absent")
 //	fail at=6s reason=Unreachable message="..."
 //	rival name=older created=-1h metrics=depth
@@ -150,10 +151,26 @@ func (s *stage) object(c command) {
 	}
 	spec.MaxAge = c.duration("maxAge", spec.MaxAge)
 	spec.PollInterval = c.duration("interval", spec.PollInterval)
+	spec.OnStale = c.onStale()
 	s.snapshot.Created = epoch.Add(c.duration("created", 0))
 	if mode, ok := c.args["mode"]; ok {
 		s.snapshot.Mode = query.Mode(mode)
 	}
+}
+
+func (c command) onStale() query.OnStale {
+	policy := query.OnStale{Policy: query.StalePolicy(c.args["stale"])}
+	if text, ok := c.args["floor"]; ok {
+		var err error
+		if policy.Floor, err = strconv.ParseFloat(text, 64); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	if _, ok := c.args["atMost"]; ok {
+		atMost := c.duration("atMost", 0)
+		policy.AtMost = &atMost
+	}
+	return policy
 }
 
 func (s *stage) read(c command) {
@@ -238,11 +255,16 @@ func sampleText(s query.Sample) string {
 func (s *stage) serve(c command) string {
 	var out []string
 	for _, sample := range s.state.Served.Samples {
-		if fault := query.Judge(sample, s.state.Served.Facts, c.at()); fault != nil {
+		served, fault := query.Serve(sample, s.state.Served.Facts, c.at())
+		if fault != nil {
 			out = append(out, fmt.Sprintf("%s: 503 %s", sample.Metric, fault.Error()))
 			continue
 		}
-		out = append(out, sampleText(sample))
+		text := sampleText(served)
+		if s.state.Served.Facts.OnStale.Policy != "" {
+			text += " of " + s.state.Served.Facts.SampledAt.Format(time.TimeOnly)
+		}
+		out = append(out, text)
 	}
 	if len(out) == 0 {
 		return "nothing is served\n"

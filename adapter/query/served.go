@@ -21,6 +21,8 @@ type Facts struct {
 	// Created orders rivals.
 	Created Time          `json:"created,omitzero"`
 	MaxAge  time.Duration `json:"maxAge,omitempty"`
+	// OnStale is the policy for a reading older than MaxAge.
+	OnStale OnStale `json:"onStale,omitzero"`
 	// SampledAt is the time of the newest reading, zero where there is none.
 	SampledAt   Time     `json:"sampledAt,omitzero"`
 	LastFailure *Failure `json:"lastFailure,omitempty"`
@@ -46,8 +48,9 @@ type Sample struct {
 // there.
 type Values map[string]string
 
-// values shows what would be served.
-func (s Served) values() Values {
+// values shows what would be served at the time now, or at the latest the last
+// sample.
+func (s Served) values(now Time) Values {
 	if len(s.Samples) == 0 {
 		return nil
 	}
@@ -56,7 +59,7 @@ func (s Served) values() Values {
 		if sample.Fault != nil {
 			out[sample.Metric] = sample.Fault.Reason
 		} else {
-			out[sample.Metric] = number(sample.Value)
+			out[sample.Metric] = number(s.Facts.Raise(sample.Value, s.Facts.SampledAt, now))
 		}
 	}
 	return out
@@ -68,7 +71,7 @@ func (s Served) Equal(o Served) bool {
 }
 
 func (f Facts) equal(o Facts) bool {
-	return f.Source == o.Source && f.Created.Equal(o.Created) && f.MaxAge == o.MaxAge &&
+	return f.Source == o.Source && f.Created.Equal(o.Created) && f.MaxAge == o.MaxAge && f.OnStale.equal(o.OnStale) &&
 		f.SampledAt.Equal(o.SampledAt) && f.Failing == o.Failing &&
 		equalPtr(f.SpecFault, o.SpecFault) && f.LastFailure.equal(o.LastFailure)
 }

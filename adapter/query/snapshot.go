@@ -34,6 +34,8 @@ type Spec struct {
 	Metrics []Metric `json:"metrics,omitempty"`
 	// MaxAge is the age past which a sample is not served.
 	MaxAge time.Duration `json:"maxAge"`
+	// OnStale is the policy for samples past that age.
+	OnStale OnStale `json:"onStale,omitzero"`
 	// PollInterval is the time between two polls.
 	PollInterval time.Duration `json:"pollInterval"`
 }

@@ -54,7 +54,8 @@ func (p *externalProvider) GetExternalMetric(_ context.Context, namespace string
 		return nil, notFound(info.Metric, fmt.Sprintf("metric %s of %s has labels {%s}, which selector %q does not match",
 			info.Metric, entry.Unit, labels.Set(sample.Labels), selector))
 	}
-	if fault := query.Judge(sample, *entry.Facts, p.clock.Now()); fault != nil {
+	sample, fault := query.Serve(sample, *entry.Facts, p.clock.Now())
+	if fault != nil {
 		p.observer.Read(fault.Reason)
 		return nil, unavailable(info.Metric, *fault)
 	}

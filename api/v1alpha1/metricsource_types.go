@@ -78,9 +78,9 @@ type SourceMetric struct {
 type OnStale struct {
 	// policy is Error (the default): readers get an error; Hold: the last sample
 	// is served on, with its own time; Floor: the greater of the last sample and
-	// floor. While a policy stands in for a sample, condition Fresh says so.
-	// Hold and Floor are not served by any binary of this version: they are
-	// treated as Error.
+	// floor, with the last sample's time. While a policy stands in for a sample,
+	// condition Fresh says so. Where there is no last sample, or the source
+	// answered without a value, every policy is an error.
 	// +kubebuilder:default=Error
 	// +optional
 	Policy StalePolicy `json:"policy,omitempty"`
@@ -101,6 +101,7 @@ type OnStale struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.pollInterval) || !has(self.maxAge) || duration(self.maxAge) >= duration(self.pollInterval)",message="maxAge must not be shorter than pollInterval, or every sample would be stale before the next one comes: raise maxAge or lower pollInterval",fieldPath=".maxAge"
 // +kubebuilder:validation:XValidation:rule="!has(self.source.natsJetStream) || self.metrics.all(m, m.value in ['Depth', 'ArrivalRate', 'DrainRate', 'OldestAge', 'SecondsToDrain', 'Pending', 'AckPending', 'Redelivered'])",message="metrics[].value of a natsJetStream source must be one of Depth, ArrivalRate, DrainRate, OldestAge, SecondsToDrain, Pending, AckPending, Redelivered",fieldPath=".metrics"
 // +kubebuilder:validation:XValidation:rule="!has(self.source.prometheus) || self.metrics.all(m, m.value in ['Value'])",message="metrics[].value of a source of kind prometheus must be Value",fieldPath=".metrics"
+// +kubebuilder:validation:XValidation:rule="has(self.source.prometheus) && has(self.source.prometheus.rules) ? size(self.metrics) == 0 : size(self.metrics) > 0",message="metrics must have at least 1 item, or none where rules of a prometheus source name them",fieldPath=".metrics"
 // +kubebuilder:validation:XValidation:rule="!has(self.source.rabbitMQ) || self.metrics.all(m, m.value in ['Depth', 'Pending', 'AckPending', 'ArrivalRate', 'DrainRate', 'OldestAge', 'SecondsToDrain'])",message="metrics[].value of a source of kind rabbitMQ must be one of Depth, Pending, AckPending, ArrivalRate, DrainRate, OldestAge, SecondsToDrain",fieldPath=".metrics"
 // +kubebuilder:validation:XValidation:rule="!has(self.source.kafka) || self.metrics.all(m, m.value in ['Depth', 'ArrivalRate', 'DrainRate', 'OldestAge', 'SecondsToDrain'])",message="metrics[].value of a source of kind kafka must be one of Depth, ArrivalRate, DrainRate, OldestAge, SecondsToDrain",fieldPath=".metrics"
 // +kubebuilder:validation:XValidation:rule="!has(self.source.redis) || self.metrics.all(m, m.value in ['Depth', 'Pending', 'AckPending', 'ArrivalRate', 'DrainRate', 'OldestAge', 'SecondsToDrain'])",message="metrics[].value of a source of kind redis must be one of Depth, Pending, AckPending, ArrivalRate, DrainRate, OldestAge, SecondsToDrain",fieldPath=".metrics"
@@ -110,16 +111,19 @@ type OnStale struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.source.mySQL) || self.metrics.all(m, m.value in ['Value'])",message="metrics[].value of a source of kind mySQL must be Value",fieldPath=".metrics"
 // +kubebuilder:validation:XValidation:rule="!has(self.source.beanstalkd) || self.metrics.all(m, m.value in ['Depth', 'Pending', 'AckPending', 'Delayed', 'Buried', 'ArrivalRate', 'DrainRate', 'SecondsToDrain'])",message="metrics[].value of a source of kind beanstalkd must be one of Depth, Pending, AckPending, Delayed, Buried, ArrivalRate, DrainRate, SecondsToDrain",fieldPath=".metrics"
 // +kubebuilder:validation:XValidation:rule="!has(self.source.formula) || self.metrics.all(m, m.value in ['Value'])",message="metrics[].value of a source of kind formula must be Value",fieldPath=".metrics"
+// +kubebuilder:validation:XValidation:rule="!has(self.source.formula) || self.source.formula.inputs.all(i, !self.metrics.exists(m, m.name == i.metric))",message="a formula must not read a metric that it serves itself: its time would never move",fieldPath=".source"
 type MetricSourceSpec struct {
 	// source is where the metrics come from: exactly one member.
 	Source Source `json:"source"`
 	// metrics are the names served. Of two sources that serve one metric name in
 	// a namespace the older serves, and the newer says so in its Ready condition.
+	// Rules of a prometheus source name their metrics by themselves: it has none here.
+	// +optional
+	// +kubebuilder:default={}
 	// +listType=map
 	// +listMapKey=name
-	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=32
-	Metrics []SourceMetric `json:"metrics"`
+	Metrics []SourceMetric `json:"metrics,omitempty"`
 	// pollInterval is the time between two polls of the source, at least 1s.
 	// Objects that ask the same question share one poll at the shortest interval.
 	// +optional
@@ -224,15 +228,16 @@ type MetricSourceList struct {
 // ClusterMetricSourceSpec is a source shared by several namespaces.
 type ClusterMetricSourceSpec struct {
 	MetricSourceSpec `json:",inline"`
-	// namespaceSelector chooses the namespaces that the metrics are served in.
-	// Without it they are served in all.
+	// namespaceSelector chooses the namespaces that the metrics are served in, by
+	// their labels as they are at each read. Without it they are served in all.
 	// +optional
 	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`
 }
 
 // ClusterMetricSource is a queue or a query served as external metrics of many
 // namespaces. A MetricSource of the same metric name in a namespace goes before
-// it. Not served by any binary of this version; metrics-adapter will serve it.
+// it, and of two ClusterMetricSources that choose a namespace the older. Its
+// Secrets are those of the adapter's own namespace. Served by metrics-adapter.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status

@@ -101,12 +101,16 @@ func (m *metricAnswer) headline(now time.Time) string {
 	i := slices.IndexFunc(m.Served.Samples, func(s query.Sample) bool { return s.Metric == m.metric })
 	sample := m.Served.Samples[i]
 	// At the time of the decision, on the adapter's own clock.
-	if fault := query.Judge(sample, m.Served.Facts, m.d.At.Time); fault != nil {
+	sample, fault := query.Serve(sample, m.Served.Facts, m.d.At.Time)
+	if fault != nil {
 		return fmt.Sprintf("%s is not served: %s: %s.", called, fault.Reason, fault.Message)
 	}
 	text := fmt.Sprintf("%s is %s, sampled %s.", called, number(sample.Value), ago(m.Served.Facts.SampledAt, now))
 	if ready, ok := find(m.d.Conditions, query.ConditionReady); ok && ready.Reason == "NotServed" {
 		text += " It is not served: " + ready.Message + "."
+	}
+	if fresh, ok := find(m.d.Conditions, query.ConditionFresh); ok && (fresh.Reason == query.ReasonHeld || fresh.Reason == query.ReasonFloored) {
+		text += fmt.Sprintf(" It is %s: %s.", strings.ToLower(fresh.Reason), fresh.Message)
 	}
 	return text
 }
@@ -147,8 +151,9 @@ func (m *metricAnswer) samples(b *strings.Builder) {
 		if m.metric != "" && s.Metric != m.metric {
 			continue
 		}
+		s, fault := query.Serve(s, m.Served.Facts, m.d.At.Time)
 		value, window, why := number(s.Value), "-", "-"
-		if fault := query.Judge(s, m.Served.Facts, m.d.At.Time); fault != nil {
+		if fault != nil {
 			value, why = "-", fault.Reason+": "+fault.Message
 		} else if s.WindowSeconds > 0 {
 			window = (time.Duration(s.WindowSeconds) * time.Second).String()
