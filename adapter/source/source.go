@@ -105,7 +105,9 @@ type Secrets interface {
 type Request struct {
 	// Namespace is the object's, empty for an object that has none.
 	Namespace string
-	Source    v1alpha1.Source
+	// Name is the object's.
+	Name   string
+	Source v1alpha1.Source
 	// Kinds are the values that are wanted of the source: one that none of them
 	// needs is not asked for.
 	Kinds   []query.Kind
