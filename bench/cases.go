@@ -28,6 +28,12 @@ type benchmark struct {
 // component.case.
 var benchmarks = []benchmark{
 	{"adapter.decide", "one pure decision on a MetricSource", goBenchmark("./adapter/query", "BenchmarkDecide")},
+	{"adapter.read_p99", "99th percentile of 1,000 reads a second of 5,000 distinct metrics through the aggregation layer, from the moment each was due", scaleFigure("ms", func(s adapterScale) float64 { return s.p99 })},
+	{"adapter.read_p50", "the median of the same reads", scaleFigure("ms", func(s adapterScale) float64 { return s.p50 })},
+	{"adapter.rss", "memory of the adapter in RAM after that", scaleFigure("MiB", func(s adapterScale) float64 { return s.rss })},
+	{"adapter.source_load", "polls of the source per second while nobody reads, at 5,000 queries polled each 15 s", scaleFigure("polls/s", func(s adapterScale) float64 { return s.sourceOff })},
+	{"adapter.source_load_read", "the same under 1,000 reads a second", scaleFigure("polls/s", func(s adapterScale) float64 { return s.sourceOn })},
+	{"adapter.freshness_poll", "from a message confirmed by the broker (NATS) to a read through the aggregation layer that sees it, at a poll each second, median of 60", freshness("nats", time.Second, nil)},
 	{"hpa.decide", "one pure decision on an HPA with a CPU metric and 5 pods", goBenchmark("./hpa/replicas", "BenchmarkDecide/pods=5")},
 	{"hpa.decide_50", "the same with 50 pods", goBenchmark("./hpa/replicas", "BenchmarkDecide/pods=50")},
 	{"hpa.decide_500", "the same with 500 pods", goBenchmark("./hpa/replicas", "BenchmarkDecide/pods=500")},

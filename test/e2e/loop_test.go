@@ -17,6 +17,7 @@ import (
 
 	"github.com/quartet-autoscaling/quartet/api/v1alpha1"
 	"github.com/quartet-autoscaling/quartet/test/lab/lab"
+	"github.com/quartet-autoscaling/quartet/test/queue"
 )
 
 // TestWholeLoop: a queue fills, workers come, the queue drains, the workers go;
@@ -110,11 +111,19 @@ func TestInvalidMetricSourceIsRefused(t *testing.T) {
 	}
 }
 
-// TestBrokerDies: while the broker is away the replicas hold, conditions of both
-// objects say why, and everything recovers by itself.
+// TestBrokerDies: while the broker is away, whichever it is, the replicas hold,
+// conditions of both objects say why, and everything recovers by itself.
 func TestBrokerDies(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, suite.lab).withQueueLoop()
+	for _, system := range queue.Systems() {
+		t.Run(system, func(t *testing.T) {
+			t.Parallel()
+			brokerDies(t, newStageOf(t, suite.lab, system).withQueueLoop())
+		})
+	}
+}
+
+func brokerDies(t *testing.T, s *stage) {
 	s.fill(100)
 	s.awaitReplicas(5, 5, 30*time.Second)
 

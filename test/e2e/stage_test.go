@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	ctrlclient "sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/quartet-autoscaling/quartet/api/v1alpha1"
+	"github.com/quartet-autoscaling/quartet/test/brokers"
 	"github.com/quartet-autoscaling/quartet/test/fleet"
 	"github.com/quartet-autoscaling/quartet/test/lab/lab"
 	"github.com/quartet-autoscaling/quartet/test/queue"
@@ -42,15 +44,25 @@ type stage struct {
 // newStage makes the namespace and a broker that ends with the test.
 func newStage(t *testing.T, l *lab.Lab) *stage {
 	t.Helper()
-	name := strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))
-	s := &stage{t: t, lab: l, client: l.Client(), namespace: name[:min(len(name), 50)], tally: queue.NewTally(nil)}
-	s.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}})
-	broker, err := queue.StartNATS(t.Context(), t.TempDir())
+	return newStageOf(t, l, "nats")
+}
+
+// newStageOf does so with the broker of a system. Where that is not installed the
+// test is skipped, and fails in continuous integration.
+func newStageOf(t *testing.T, l *lab.Lab, system string) *stage {
+	t.Helper()
+	broker, err := queue.Start(t.Context(), system, t.TempDir())
+	var missing *brokers.MissingError
+	if errors.As(err, &missing) && !brokers.Required() {
+		t.Skip(missing)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(broker.Shutdown)
-	s.broker = broker
+	t.Cleanup(broker.Close)
+	name := strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))
+	s := &stage{t: t, lab: l, client: l.Client(), namespace: name[:min(len(name), 50)], broker: broker, tally: queue.NewTally(nil)}
+	s.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}})
 	return s
 }
 

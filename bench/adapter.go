@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+
+	"github.com/quartet-autoscaling/quartet/api/v1alpha1"
+	"github.com/quartet-autoscaling/quartet/test/lab/lab"
+)
+
+// The load of the adapter's benchmark at scale.
+const (
+	scaleNamespaces = 10
+	scaleMetrics    = 5000 // distinct ones, each with a query of its own
+	scalePoll       = 15 * time.Second
+	scaleReads      = 1000 // per second
+	scaleFor        = 30 * time.Second
+	scaleReaders    = 128 // at the most at one time
+	scaleWarm       = 3 * time.Minute
+	// scaleClients spread the reads over several connections, as several
+	// controllers do.
+	scaleClients = 4
+)
+
+// adapterScale is what one run at scale showed.
+type adapterScale struct {
+	p50, p99  float64 // milliseconds from the moment at which a read was due
+	rss       float64 // MiB
+	sourceOff float64 // polls of the source per second without any reader
+	sourceOn  float64 // and with readers
+}
+
+// atScale runs once, however many figures are taken from it.
+var atScale = sync.OnceValues(func() (adapterScale, error) { return runAtScale(context.Background()) })
+
+func scaleFigure(unit string, take func(adapterScale) float64) func(context.Context) (result, error) {
+	return func(context.Context) (result, error) {
+		s, err := atScale()
+		return result{Value: take(s), Unit: unit}, err
+	}
+}
+
+func runAtScale(ctx context.Context) (s adapterScale, err error) {
+	documents, err := serveDocuments()
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, documents.close()) }()
+	stage, err := startAdapter(ctx)
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, stage.lab.Stop()) }()
+	if err := stage.createSources(ctx, documents.url); err != nil {
+		return s, err
+	}
+	if err := documents.awaitDistinct(ctx, scaleMetrics, scaleWarm); err != nil {
+		return s, err
+	}
+	s.sourceOff = documents.rate(ctx, scaleFor)
+	reading := make(chan float64, 1)
+	go func() { reading <- documents.rate(ctx, scaleFor) }()
+	took, err := stage.read(ctx)
+	if err != nil {
+		return s, err
+	}
+	s.sourceOn = <-reading
+	slices.Sort(took)
+	s.p50, s.p99 = took[len(took)/2], took[len(took)*99/100]
+	s.rss, err = residentMiB(stage.release.Process("metrics-adapter").PID())
+	return s, err
+}
+
+// adapterStage is a control plane with nothing but the adapter.
+type adapterStage struct {
+	lab     *lab.Lab
+	release *lab.Release
+}
+
+func startAdapter(ctx context.Context) (*adapterStage, error) {
+	l, err := lab.Start(ctx, lab.Options{Name: "bench", NoKwok: true, NoScheduler: true})
+	if err != nil {
+		return nil, err
+	}
+	s := &adapterStage{lab: l}
+	if s.release, err = l.InstallChart(ctx, lab.ChartOptions{Values: map[string]any{
+		"metricsAdapter": map[string]any{"secretNamespaces": []any{"*"}},
+		"hpaController":  map[string]any{"enabled": false},
+	}}); err == nil {
+		err = s.release.WaitReady(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, l.Stop())
+	}
+	return s, nil
+}
+
+func scaleNamespace(i int) string { return "load-" + strconv.Itoa(i%scaleNamespaces) }
+func scaleMetric(i int) string    { return "depth-" + strconv.Itoa(i) }
+
+func (s *adapterStage) createSources(ctx context.Context, url string) error {
+	for i := range scaleNamespaces {
+		if err := s.lab.Client().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: scaleNamespace(i)}}); err != nil {
+			return fmt.Errorf("create a namespace: %w", err)
+		}
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(scaleReaders / 8)
+	for i := range scaleMetrics {
+		g.Go(func() error {
+			return s.lab.Client().Create(ctx, &v1alpha1.MetricSource{
+				ObjectMeta: metav1.ObjectMeta{Namespace: scaleNamespace(i), Name: scaleMetric(i)},
+				Spec: v1alpha1.MetricSourceSpec{
+					PollInterval: metav1.Duration{Duration: scalePoll},
+					Source:       v1alpha1.Source{HTTP: &v1alpha1.HTTPSource{URL: url + "/" + strconv.Itoa(i), JSONPath: "{.depth}"}},
+					Metrics:      []v1alpha1.SourceMetric{{Name: scaleMetric(i), Value: v1alpha1.ValueQuery}},
+				},
+			})
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return fmt.Errorf("create the MetricSources: %w", err)
+	}
+	return nil
+}
+
+// read asks the aggregation layer for random metrics at the set rate, and gives
+// the milliseconds that each read took from the moment at which it was due, so
+// that a read that had to wait for others counts its waiting.
+func (s *adapterStage) read(ctx context.Context) ([]float64, error) {
+	var clients []rest.Interface
+	for range scaleClients {
+		client, err := externalMetricsClient(s.lab.Config())
+		if err != nil {
+			return nil, err
+		}
+		clients = append(clients, client)
+	}
+	total := scaleReads * int(scaleFor/time.Second)
+	took := make([]float64, total)
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(scaleReaders)
+	random := rand.New(rand.NewPCG(1, 2))
+	begin := time.Now()
+	for n := range total {
+		due := begin.Add(time.Duration(n) * time.Second / scaleReads)
+		time.Sleep(time.Until(due))
+		i, client := random.IntN(scaleMetrics), clients[n%scaleClients]
+		g.Go(func() error {
+			_, err := readMetric(ctx, client, scaleNamespace(i), scaleMetric(i))
+			took[n] = float64(time.Since(due)) / float64(time.Millisecond)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, fmt.Errorf("read a metric: %w", err)
+	}
+	return took, nil
+}
+
+// residentMiB is the memory of a process that is in RAM.
+func residentMiB(pid int) (float64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, fmt.Errorf("read the memory of process %d: %w", pid, err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if kb, found := strings.CutPrefix(line, "VmRSS:"); found {
+			n, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(kb), " kB"), 64)
+			return n / 1024, err
+		}
+	}
+	return 0, fmt.Errorf("process %d tells no VmRSS", pid)
+}
