@@ -29,10 +29,10 @@ type Source struct {
 	HTTP *HTTPSource `json:"http,omitempty"`
 	// postgreSQL runs one read-only statement.
 	// +optional
-	PostgreSQL *SQLSource `json:"postgreSQL,omitempty"`
-	// mySQL runs one read-only statement.
+	PostgreSQL *PostgreSQLSource `json:"postgreSQL,omitempty"`
+	// mySQL runs one read-only statement, on MySQL or MariaDB.
 	// +optional
-	MySQL *SQLSource `json:"mySQL,omitempty"`
+	MySQL *MySQLSource `json:"mySQL,omitempty"`
 	// beanstalkd reads a tube.
 	// +optional
 	Beanstalkd *BeanstalkdSource `json:"beanstalkd,omitempty"`
