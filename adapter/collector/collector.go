@@ -15,10 +15,29 @@ import (
 // MinInterval is the shortest time between two polls of one query.
 const MinInterval = time.Second
 
-// Observer hears of every poll, for metrics. Result is "success" or a failure's
-// reason; both labels are of bounded sets.
+// Observer hears of what the collector does, for metrics. Kinds are those of
+// sources; all texts are of bounded sets.
 type Observer interface {
-	Polled(kind, result string, took time.Duration)
+	// Polled hears of every poll.
+	Polled(p Polled)
+	// HeldBack hears of a poll that was not made, since the server does not answer.
+	HeldBack(kind string)
+	// Pushed hears of a system's word that something changed.
+	Pushed(kind string)
+	// WatchEnded hears of a watch for such words that ended: "ended" or a failure's
+	// reason.
+	WatchEnded(kind, reason string)
+}
+
+// Polled is one poll, for metrics.
+type Polled struct {
+	// Kind is the source's, Result "success" or a failure's reason.
+	Kind, Result string
+	// Waited is the time for which the server's limits held the poll back.
+	Waited time.Duration
+	Took   time.Duration
+	// Age is how old the reading was at once, of a poll that gave one.
+	Age time.Duration
 }
 
 // Config is what a Collector is made of.
@@ -29,6 +48,8 @@ type Config struct {
 	Notify func(id string)
 	// Observer may be nil.
 	Observer Observer
+	// Limits are those of each server; the zero value means DefaultLimits.
+	Limits Limits
 }
 
 // Subscription is what one subscriber wants polled.
@@ -51,6 +72,8 @@ type Collector struct {
 	closed  bool
 	pollers map[string]*poller
 	subs    map[string]Subscription
+	// gates are those of the servers that pollers ask.
+	gates map[string]*gate
 }
 
 // New makes a Collector that polls nothing yet.
@@ -60,8 +83,13 @@ func New(cfg Config) (*Collector, error) {
 		return nil, errors.New("collector: Clock is required")
 	case cfg.Notify == nil:
 		return nil, errors.New("collector: Notify is required")
+	case cfg.Limits == Limits{}:
+		cfg.Limits = DefaultLimits()
 	}
-	return &Collector{cfg: cfg, pollers: map[string]*poller{}, subs: map[string]Subscription{}}, nil
+	if cfg.Limits.Concurrent < 1 || cfg.Limits.PerSecond < 1 {
+		return nil, errors.New("collector: Limits must be at least 1")
+	}
+	return &Collector{cfg: cfg, pollers: map[string]*poller{}, subs: map[string]Subscription{}, gates: map[string]*gate{}}, nil
 }
 
 // Subscribe begins, changes or keeps what one subscriber wants polled. Where its
@@ -96,11 +124,17 @@ func (c *Collector) pollerFor(s, old Subscription, had bool) (*poller, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", s.Query, err)
 	}
-	var seed result
-	if had && old.Query.Subject() == s.Query.Subject() {
-		seed.poll = c.pollers[old.Query.Key()].result().poll
+	server := source.ServerOf(s.Query)
+	g := c.gates[server]
+	if g == nil {
+		g = newGate(c.cfg, s.Query)
+		c.gates[server] = g
 	}
-	p := newPoller(c.cfg, s.Query, opened, seed)
+	p := newPoller(c.cfg, s.Query, opened, g)
+	g.join(p)
+	if had && old.Query.Subject() == s.Query.Subject() {
+		p.known.poll = c.pollers[old.Query.Key()].result().poll
+	}
 	c.pollers[s.Query.Key()] = p
 	go p.run()
 	return p, nil
@@ -123,6 +157,9 @@ func (c *Collector) leave(s Subscription) {
 	if p.leave(s.ID) == 0 {
 		delete(c.pollers, s.Query.Key())
 		p.stop()
+		if p.gate.leave(p) == 0 {
+			delete(c.gates, source.ServerOf(s.Query))
+		}
 	}
 }
 
@@ -160,6 +197,20 @@ func (c *Collector) Size() (queries, subscribers int) {
 	return len(c.pollers), len(c.subs)
 }
 
+// Away counts, by kind, the servers that do not answer and are tried by one poll
+// at a time.
+func (c *Collector) Away() map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := map[string]int{}
+	for _, g := range c.gates {
+		if g.open() {
+			out[g.kind]++
+		}
+	}
+	return out
+}
+
 // Close ends all pollers. A collector that was closed stays so.
 func (c *Collector) Close() {
 	c.mu.Lock()
@@ -168,5 +219,5 @@ func (c *Collector) Close() {
 	for _, p := range c.pollers {
 		p.stop()
 	}
-	c.pollers, c.subs = map[string]*poller{}, map[string]Subscription{}
+	c.pollers, c.subs, c.gates = map[string]*poller{}, map[string]Subscription{}, map[string]*gate{}
 }

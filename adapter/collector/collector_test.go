@@ -1,6 +1,7 @@
 package collector_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -20,7 +21,9 @@ import (
 // fake is a source whose answers a test chooses. It notes when it was polled.
 type fake struct {
 	key, subject string
-	answer       func(ctx context.Context, n int) (query.Reading, error)
+	// at is the server's address, the key where it is empty.
+	at     string
+	answer func(ctx context.Context, n int) (query.Reading, error)
 
 	mu     sync.Mutex
 	polled []time.Time
@@ -31,7 +34,7 @@ type fake struct {
 func (f *fake) Kind() string    { return "fake" }
 func (f *fake) Key() string     { return f.key }
 func (f *fake) Subject() string { return f.subject }
-func (f *fake) String() string  { return "fake " + f.key }
+func (f *fake) String() string  { return "fake " + f.key + " at " + cmp.Or(f.at, f.key) }
 
 func (f *fake) Open() (source.Poller, error) {
 	f.mu.Lock()

@@ -17,6 +17,9 @@ const (
 	// maxBackoff caps the wait after failures, so that a source that came back is
 	// seen soon. Objects that are polled more seldom keep their interval.
 	maxBackoff = 10 * time.Second
+	// maxRefusedBackoff takes its place where the credentials were refused: that
+	// changes by hand, and servers count refusals.
+	maxRefusedBackoff = time.Minute
 	// firstSpread bounds the wait before the first poll, so that objects that come
 	// together are not polled together.
 	firstSpread = 250 * time.Millisecond
@@ -36,30 +39,37 @@ type poller struct {
 	cfg    Config
 	query  source.Query
 	source source.Poller
+	gate   *gate
 	random *rand.Rand
 	ctx    context.Context //nolint:containedctx // the poller's own life, ended by stop
 	stop   context.CancelFunc
-	// sooner wakes the goroutine when a wait has become too long.
-	sooner chan struct{}
+	// These wake the goroutine: sooner when a wait has become too long, pushed when
+	// the system tells of a change, reopened when the server answers again.
+	sooner, pushed, reopened chan struct{}
 
 	mu          sync.Mutex
 	known       result
 	subscribers map[string]Subscription
 }
 
-func newPoller(cfg Config, q source.Query, opened source.Poller, seed result) *poller {
+func newPoller(cfg Config, q source.Query, opened source.Poller, g *gate) *poller {
+	ctx, stop := context.WithCancel(context.Background())
+	return &poller{
+		cfg: cfg, query: q, source: opened, gate: g,
+		random: randomOf(q, 0),
+		ctx:    ctx, stop: stop,
+		sooner: make(chan struct{}, 1), pushed: make(chan struct{}, 1), reopened: make(chan struct{}, 1),
+		subscribers: map[string]Subscription{},
+	}
+}
+
+// randomOf spreads the polls of different queries in time.
+func randomOf(q source.Query, stream uint64) *rand.Rand {
 	hash := fnv.New64a()
 	// A hash never fails to write.
 	_, _ = hash.Write([]byte(q.Key()))
-	ctx, stop := context.WithCancel(context.Background())
-	return &poller{
-		cfg: cfg, query: q, source: opened,
-		//nolint:gosec // spreads polls in time and guards nothing
-		random: rand.New(rand.NewPCG(hash.Sum64(), 0)),
-		ctx:    ctx, stop: stop,
-		sooner: make(chan struct{}, 1),
-		known:  seed, subscribers: map[string]Subscription{},
-	}
+	//nolint:gosec // spreads polls in time and guards nothing
+	return rand.New(rand.NewPCG(hash.Sum64(), stream))
 }
 
 // join adds or changes a subscriber.
@@ -70,10 +80,7 @@ func (p *poller) join(s Subscription) {
 	shorter := before > 0 && p.interval() < before
 	p.mu.Unlock()
 	if shorter {
-		select {
-		case p.sooner <- struct{}{}:
-		default:
-		}
+		signal(p.sooner)
 	}
 }
 
@@ -115,23 +122,26 @@ func (p *poller) timeout() time.Duration {
 // run polls until the poller is stopped.
 func (p *poller) run() {
 	defer p.source.Close()
-	wait := time.Duration(p.random.Int64N(int64(firstSpread)))
-	for {
-		began := p.cfg.Clock.Now()
-		if !p.sleep(wait, began) {
-			return
-		}
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	if pusher, ok := p.source.(source.Pusher); ok {
+		watching.Go(func() { p.watch(pusher, randomOf(p.query, 1)) })
+	}
+	began := p.cfg.Clock.Now()
+	due := began.Add(time.Duration(p.random.Int64N(int64(firstSpread))))
+	for p.sleep(due, began) {
 		began = p.cfg.Clock.Now()
 		p.poll()
-		wait = max(0, p.next()-p.cfg.Clock.Since(began))
+		due = began.Add(p.next())
 	}
 }
 
-// sleep waits until wait has passed since began, or less where a subscriber came
-// that wants a shorter interval. It gives false when the poller was stopped.
-func (p *poller) sleep(wait time.Duration, began time.Time) bool {
+// sleep waits until the next poll is due, or less where something asks for it
+// sooner; began is the beginning of the last one. It gives false when the poller
+// was stopped.
+func (p *poller) sleep(due, began time.Time) bool {
 	for {
-		timer := p.cfg.Clock.NewTimer(wait - p.cfg.Clock.Since(began))
+		timer := p.cfg.Clock.NewTimer(due.Sub(p.cfg.Clock.Now()))
 		select {
 		case <-p.ctx.Done():
 			timer.Stop()
@@ -139,47 +149,101 @@ func (p *poller) sleep(wait time.Duration, began time.Time) bool {
 		case <-timer.C():
 			return p.ctx.Err() == nil
 		case <-p.sooner:
-			timer.Stop()
-			wait = min(wait, p.next())
+			due = earlier(due, began.Add(p.next()))
+		case <-p.pushed:
+			due = earlier(due, began.Add(p.pushGap()))
+		case <-p.reopened:
+			if p.standing() == doubtful {
+				due = earlier(due, p.cfg.Clock.Now())
+			}
 		}
+		timer.Stop()
 	}
 }
 
-// poll asks the source once and keeps what came of it.
-func (p *poller) poll() {
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// pushGap is the time from the last poll to one that a word of change asks for.
+// A source that fails is polled no oftener for being told of changes.
+func (p *poller) pushGap() time.Duration {
+	if p.standing() == doubtful {
+		return MinInterval
+	}
+	return pushGap
+}
+
+// standing is what this poller's newest poll says of the server.
+func (p *poller) standing() standing {
 	p.mu.Lock()
-	timeout := p.timeout()
-	p.mu.Unlock()
-	ctx, cancel := context.WithTimeout(p.ctx, timeout)
-	defer cancel()
-	began := p.cfg.Clock.Now()
-	reading, err := p.source.Poll(ctx)
+	defer p.mu.Unlock()
+	if p.known.poll.Failing || !p.known.attempted {
+		return doubtful
+	}
+	return trusted
+}
+
+// poll asks the source once, as soon as the server's limits allow, and keeps what
+// came of it.
+func (p *poller) poll() {
+	queued := p.cfg.Clock.Now()
+	var reading query.Reading
+	var told Polled
+	refused, err := p.gate.pass(p.ctx, p.standing(), func() error {
+		began := p.cfg.Clock.Now()
+		p.mu.Lock()
+		timeout := p.timeout()
+		p.mu.Unlock()
+		ctx, cancel := context.WithTimeout(p.ctx, timeout)
+		defer cancel()
+		var err error
+		reading, err = p.source.Poll(ctx)
+		told = Polled{Kind: p.query.Kind(), Waited: began.Sub(queued), Took: p.cfg.Clock.Since(began)}
+		return err
+	})
 	if p.ctx.Err() != nil {
 		// Stopped while polling: what came of it is about no subscriber.
 		return
 	}
-	label := "success"
-	if err != nil {
-		label, _ = source.ReasonOf(err)
-	}
 	if p.cfg.Observer != nil {
-		p.cfg.Observer.Polled(p.query.Kind(), label, p.cfg.Clock.Since(began))
+		p.tell(told, refused, reading, err)
 	}
-	for _, id := range p.keep(reading, err) {
+	for _, id := range p.keep(reading, refused, err) {
 		p.cfg.Notify(id)
 	}
 }
 
-// keep stores a result and gives the subscribers, sorted.
-func (p *poller) keep(reading query.Reading, err error) []string {
+func (p *poller) tell(told Polled, refused bool, reading query.Reading, err error) {
+	if refused {
+		p.cfg.Observer.HeldBack(p.query.Kind())
+		return
+	}
+	if told.Result = "success"; err != nil {
+		told.Result, _ = source.ReasonOf(err)
+	} else {
+		told.Age = p.cfg.Clock.Since(reading.At)
+	}
+	p.cfg.Observer.Polled(told)
+}
+
+// keep stores a result and gives the subscribers, sorted. A poll that was held
+// back is a failure, and is not counted as a further one.
+func (p *poller) keep(reading query.Reading, refused bool, err error) []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.known.attempted = true
 	if err != nil {
 		reason, message := source.ReasonOf(err)
-		inRow := 1
+		inRow := 0
 		if p.known.poll.Failing && p.known.poll.LastFailure != nil {
-			inRow += p.known.poll.LastFailure.InRow
+			inRow = p.known.poll.LastFailure.InRow
+		}
+		if !refused || inRow == 0 {
+			inRow++
 		}
 		p.known.poll.Failing = true
 		p.known.poll.LastFailure = &query.Failure{
@@ -198,21 +262,26 @@ func (p *poller) keep(reading query.Reading, err error) []string {
 func (p *poller) next() time.Duration {
 	p.mu.Lock()
 	interval := max(p.interval(), MinInterval)
-	failures := 0
-	if p.known.poll.Failing && p.known.poll.LastFailure != nil {
-		failures = p.known.poll.LastFailure.InRow
+	failures, limit := 0, maxBackoff
+	if last := p.known.poll.LastFailure; p.known.poll.Failing && last != nil {
+		failures = last.InRow
+		if last.Reason == source.ReasonUnauthorized {
+			limit = maxRefusedBackoff
+		}
 	}
 	p.mu.Unlock()
-	return max(MinInterval, p.jitter(backoff(interval, failures)))
+	return max(MinInterval, spread(p.random, backoff(interval, failures, limit)))
 }
 
-func (p *poller) jitter(d time.Duration) time.Duration {
-	return d + time.Duration(float64(d)*jitterShare*(2*p.random.Float64()-1))
+// spread makes a wait a little shorter or longer.
+func spread(random *rand.Rand, d time.Duration) time.Duration {
+	return d + time.Duration(float64(d)*jitterShare*(2*random.Float64()-1))
 }
 
-// backoff doubles the interval for each failure after the first.
-func backoff(interval time.Duration, failures int) time.Duration {
-	limit := max(interval, maxBackoff)
+// backoff doubles the interval for each failure after the first, up to the limit
+// or the interval, whichever is longer.
+func backoff(interval time.Duration, failures int, limit time.Duration) time.Duration {
+	limit = max(interval, limit)
 	for ; failures > 1 && interval < limit; failures-- {
 		interval *= 2
 	}

@@ -74,9 +74,10 @@ type memory struct {
 }
 
 func registerMetrics(m *ownMetrics) error {
-	err := errors.Join(
-		telemetry.Registry.Register(m.polls), telemetry.Registry.Register(m.took), telemetry.Registry.Register(m.reads),
-		cmmetrics.RegisterMetrics(legacyregistry.Register))
+	err := cmmetrics.RegisterMetrics(legacyregistry.Register)
+	for _, own := range m.all() {
+		err = errors.Join(err, telemetry.Registry.Register(own))
+	}
 	if err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
@@ -141,7 +142,7 @@ func newWork(connection *rest.Config, flags *runtimeflags.Flags, held memory) (*
 		Builders: builders(),
 		Table:    held.table, Last: held.last, PollObserver: held.metrics,
 		OtherAdapter: w.registration.Other,
-		Mode: query.Mode(flags.Mode), Clock: clock.RealClock{}, Log: slog.Default(),
+		Mode:         query.Mode(flags.Mode), Clock: clock.RealClock{}, Log: slog.Default(),
 	}
 	if flags.LedgerDir != "" {
 		w.ledger, err = ledger.Open[query.Snapshot, query.State, query.Decision](ledger.Config{
