@@ -16,6 +16,7 @@ const (
 	rulePoll      = "poll/outcome"
 	ruleWindow    = "rate/window"
 	ruleMetric    = "metric/" // followed by the metric's name
+	ruleObjects   = "objects/values"
 	ruleFreshness = "freshness/max-age"
 )
 
@@ -27,6 +28,7 @@ func Decide(snapshot Snapshot, state State) Decision {
 	d.rivals()
 	d.poll()
 	d.advanceWindow()
+	d.objects()
 	d.metrics()
 	d.freshness()
 	return d.decision()
@@ -173,6 +175,10 @@ func (d *deciding) metrics() {
 	in := inputs{source: d.served.Facts.Source, reading: d.in.Poll.Reading, window: d.window}
 	for _, metric := range d.in.Spec.Metrics {
 		if _, taken := d.taken[metric.Name]; taken {
+			continue
+		}
+		if d.perObject(metric) {
+			d.step(ruleMetric+metric.Name, "PerObject", "the source gives it of objects only")
 			continue
 		}
 		sample := Sample{Metric: metric.Name, Kind: metric.Kind, Labels: metric.Labels}

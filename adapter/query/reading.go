@@ -81,7 +81,7 @@ type Reading struct {
 	Drained *uint64 `json:"drained,omitempty"`
 	// Objects are values about Kubernetes objects, sorted by metric, resource,
 	// namespace, name and labels, for the custom metrics API.
-	Objects []ObjectValue `json:"objects,omitempty"`
+	Objects ObjectValues `json:"objects,omitempty"`
 }
 
 // ObjectValue is one value about one Kubernetes object.

@@ -12,6 +12,8 @@ import (
 type Served struct {
 	Facts   Facts    `json:"facts"`
 	Samples []Sample `json:"samples,omitempty"`
+	// Objects is what is served by the custom metrics API.
+	Objects Objects `json:"objects,omitzero"`
 }
 
 // Facts are what a read needs to judge and to explain a sample.
@@ -67,7 +69,8 @@ func (s Served) values(now Time) Values {
 
 // Equal tells whether two tables would serve the same.
 func (s Served) Equal(o Served) bool {
-	return s.Facts.equal(o.Facts) && slices.EqualFunc(s.Samples, o.Samples, Sample.equal)
+	return s.Facts.equal(o.Facts) && slices.EqualFunc(s.Samples, o.Samples, Sample.equal) &&
+		s.Objects.equal(o.Objects)
 }
 
 func (f Facts) equal(o Facts) bool {
