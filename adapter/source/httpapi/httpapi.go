@@ -1,7 +1,8 @@
 // Package httpapi is one bounded GET over HTTP, as every source that speaks HTTP
 // needs it: authenticated, secured, without proxies or redirects that would carry
-// a credential elsewhere, and with the time at which the server answered. What
-// the document means is the source's.
+// a credential elsewhere, and with the time at which the server answered. A source
+// that has a client of another maker gives it this package's Transport. What the
+// document means is the source's.
 package httpapi
 
 import (
@@ -9,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -21,7 +21,6 @@ import (
 	"github.com/quartet-autoscaling/quartet/adapter/source"
 	"github.com/quartet-autoscaling/quartet/adapter/source/access"
 	"github.com/quartet-autoscaling/quartet/api/v1alpha1"
-	"github.com/quartet-autoscaling/quartet/internal/buildinfo"
 )
 
 // MaxBody is the size of a document past which it is refused, in bytes.
@@ -61,14 +60,10 @@ type Client struct {
 
 // New makes a Client that has no connection yet.
 func New(auth Auth, tls access.TLS) *Client {
-	dialer := &net.Dialer{Timeout: 10 * time.Second, Control: refuseLinkLocal}
 	return &Client{
 		auth: auth,
 		http: &http.Client{
-			Transport: &http.Transport{
-				DialContext: dialer.DialContext, TLSClientConfig: tls.Config(), ForceAttemptHTTP2: true,
-				MaxIdleConnsPerHost: idleConnections, IdleConnTimeout: idleFor,
-			},
+			Transport: newBase(tls),
 			// A document elsewhere may be anyone's, and so may be the one who hears
 			// the credentials.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -109,13 +104,7 @@ func (c *Client) Get(ctx context.Context, address string, header http.Header) (D
 	for name, values := range header {
 		request.Header[name] = values
 	}
-	request.Header.Set("User-Agent", "quartet-metrics-adapter/"+buildinfo.Get().Version)
-	switch {
-	case !c.auth.Bearer.Empty():
-		request.Header.Set("Authorization", "Bearer "+c.auth.Bearer.Reveal())
-	case !c.auth.Basic.User.Empty():
-		request.SetBasicAuth(c.auth.Basic.User.Reveal(), c.auth.Basic.Password.Reveal())
-	}
+	c.auth.authorize(request)
 	document := Document{Sent: now()}
 	response, err := c.http.Do(request)
 	if err != nil {
