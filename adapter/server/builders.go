@@ -2,6 +2,7 @@ package server
 
 import (
 	"github.com/quartet-autoscaling/quartet/adapter/source"
+	"github.com/quartet-autoscaling/quartet/adapter/source/externalgrpc"
 	"github.com/quartet-autoscaling/quartet/adapter/source/natsjetstream"
 )
 
@@ -9,5 +10,6 @@ import (
 func builders() []source.Builder {
 	return []source.Builder{
 		natsjetstream.NewBuilder(),
+		externalgrpc.NewBuilder(),
 	}
 }
