@@ -60,6 +60,8 @@ func (r Result) Value() (Value, error) {
 		return Value{}, err
 	case len(r.Rows) > 1:
 		return Value{}, source.Errorf(ReasonAmbiguous, "the statement gives more than one row: give one, such as an aggregate")
+	case len(r.Rows) == 1 && len(r.Rows[0]) != len(r.Columns):
+		return Value{}, source.Errorf(source.ReasonBadReply, "the statement's row is not as long as it has columns")
 	case len(r.Rows) == 0 || r.Rows[0][value] == nil:
 		return Value{Gauge: query.Gauge{Presence: query.Empty}}, nil
 	}

@@ -55,6 +55,8 @@ func TestValue(t *testing.T) {
 		"two columns":        {result: sqlvalue.Result{Columns: []string{"a", "b"}, Rows: [][]*string{row("1", "2")}}, reason: sqlvalue.ReasonAmbiguous},
 		"three columns":      {result: sqlvalue.Result{Columns: []string{"a", "sampled_at", "b"}, Rows: [][]*string{row("1", "2", "3")}}, reason: sqlvalue.ReasonAmbiguous},
 		"no column":          {result: sqlvalue.Result{}, reason: source.ReasonBadReply},
+		"a short row":        {result: sqlvalue.Result{Columns: two, Rows: [][]*string{row("1")}}, reason: source.ReasonBadReply},
+		"an empty row":       {result: sqlvalue.Result{Columns: one, Rows: [][]*string{row()}}, reason: source.ReasonBadReply},
 		"a text":             {result: sqlvalue.Result{Columns: one, Rows: [][]*string{row("many")}}, reason: source.ReasonBadReply},
 		"an empty text":      {result: sqlvalue.Result{Columns: one, Rows: [][]*string{row("")}}, reason: source.ReasonBadReply},
 		"a boolean":          {result: sqlvalue.Result{Columns: one, Rows: [][]*string{row("t")}}, reason: source.ReasonBadReply},
