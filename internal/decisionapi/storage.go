@@ -24,9 +24,19 @@ type GroupInstaller interface {
 	InstallAPIGroup(group *genericapiserver.APIGroupInfo) error
 }
 
+// Beside is a resource that a component serves beside its decisions, in the same
+// group and version.
+type Beside struct {
+	// Resource is the plural.
+	Resource string
+	Storage  rest.Storage
+	// AddToScheme registers its types.
+	AddToScheme func(*runtime.Scheme) error
+}
+
 // InstallGroup serves the store's decisions under the group, which is
-// GroupName of the store's component.
-func InstallGroup(server GroupInstaller, group string, store *Store) error {
+// GroupName of the store's component, and what the component has beside them.
+func InstallGroup(server GroupInstaller, group string, store *Store, others ...Beside) error {
 	if want := GroupName(store.Component()); group != want {
 		return fmt.Errorf("install API group %s: the store is of %s", group, want)
 	}
@@ -37,6 +47,12 @@ func InstallGroup(server GroupInstaller, group string, store *Store) error {
 	metav1.AddToGroupVersion(scheme, schema.GroupVersion{Version: "v1"})
 	info := genericapiserver.NewDefaultAPIGroupInfo(group, scheme, runtime.NewParameterCodec(scheme), serializer.NewCodecFactory(scheme))
 	info.VersionedResourcesStorageMap[Version] = map[string]rest.Storage{Resource: &storage{store: store}}
+	for _, other := range others {
+		if err := other.AddToScheme(scheme); err != nil {
+			return fmt.Errorf("install API group %s: %w", group, err)
+		}
+		info.VersionedResourcesStorageMap[Version][other.Resource] = other.Storage
+	}
 	if err := server.InstallAPIGroup(&info); err != nil {
 		return fmt.Errorf("install API group %s: %w", group, err)
 	}
