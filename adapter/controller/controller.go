@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
@@ -25,10 +26,14 @@ import (
 
 // Config is what a Controller is made of.
 type Config struct {
-	// Objects reads MetricSources from a cache that has the index of IndexMetricNames.
+	// Objects reads MetricSources and ClusterMetricSources from a cache that has
+	// the index of IndexMetricNames.
 	Objects client.Reader
 	// Secrets reads Secrets from the API server.
 	Secrets client.Reader
+	// OwnNamespace is the adapter's own, where the Secrets of ClusterMetricSources
+	// are; empty: they can have none.
+	OwnNamespace string
 	// Status writes the status of objects.
 	Status client.StatusClient
 	// Events hears of transitions; nil for none.
@@ -68,12 +73,13 @@ const workers = 4
 
 // Controller runs the adapter's loop.
 type Controller struct {
-	cfg       Config
-	collector *collector.Collector
-	loop      *loop.Loop[query.Snapshot, query.State, query.Decision]
-	sources   *sources
-	status    *statusWriter
-	queue     workqueue.TypedDelayingInterface[types.NamespacedName]
+	cfg        Config
+	collector  *collector.Collector
+	loop       *loop.Loop[query.Snapshot, query.State, query.Decision]
+	sources    *sources
+	namespaces *Namespaces
+	status     *statusWriter
+	queue      workqueue.TypedDelayingInterface[types.NamespacedName]
 
 	// warm is set once all objects of the start were decided on and polled.
 	warm atomic.Bool
@@ -98,8 +104,9 @@ func New(cfg Config) (*Controller, error) {
 		cfg: cfg,
 		queue: workqueue.NewTypedDelayingQueueWithConfig(
 			workqueue.TypedDelayingQueueConfig[types.NamespacedName]{Name: "metricsource", Clock: realOr(cfg.Clock)}),
-		units: map[types.NamespacedName]decision.Unit{},
-		last:  map[types.NamespacedName]query.Decision{},
+		namespaces: &Namespaces{labels: map[string]labels.Set{}},
+		units:      map[types.NamespacedName]decision.Unit{},
+		last:       map[types.NamespacedName]query.Decision{},
 	}
 	var err error
 	if c.collector, err = collector.New(collector.Config{
@@ -107,7 +114,8 @@ func New(cfg Config) (*Controller, error) {
 	}); err != nil {
 		return nil, err
 	}
-	c.sources = newSources(cfg, c.collector)
+	cfg.Table.Choose(c.namespaces)
+	c.sources = newSources(cfg, c.collector, c.namespaces)
 	c.status = newStatusWriter(cfg)
 	loopConfig := loop.Config[query.Snapshot, query.State, query.Decision]{
 		Rules: query.Rules, Observer: c.sources, Actuator: publisher{cfg.Table}, Publisher: c,
@@ -137,6 +145,9 @@ func (p publisher) Act(_ context.Context, d query.Decision) decision.Outcome {
 	p.table.Put(d.Unit, d.Served)
 	return decision.Outcome{Result: decision.Succeeded}
 }
+
+// Namespaces are what ClusterMetricSources choose from by labels.
+func (c *Controller) Namespaces() *Namespaces { return c.namespaces }
 
 // notify has a turn run for a subscriber of the collector.
 func (c *Controller) notify(id string) { c.queue.Add(keyOf(id)) }
@@ -198,7 +209,7 @@ func (c *Controller) work(ctx context.Context) {
 func (c *Controller) turn(ctx context.Context, key types.NamespacedName) {
 	unit, found, err := c.sources.unit(ctx, key)
 	if err != nil {
-		c.cfg.Log.Error("Could not read a MetricSource from the cache", "metricsource", key.String(), "error", err)
+		c.cfg.Log.Error("Could not read a MetricSource from the cache", "metricsource", nameOf(key), "error", err)
 		c.queue.AddAfter(key, time.Second)
 		return
 	}
@@ -227,7 +238,7 @@ func (c *Controller) decide(ctx context.Context, key types.NamespacedName, unit 
 		// Its namesake, if there is one, has an event of its own on the way.
 		return
 	case err != nil:
-		c.cfg.Log.Error("Could not observe a MetricSource", "metricsource", key.String(), "error", err)
+		c.cfg.Log.Error("Could not observe a MetricSource", "metricsource", nameOf(key), "error", err)
 		c.queue.AddAfter(key, time.Second)
 		return
 	}
@@ -252,7 +263,7 @@ func (c *Controller) forget(key types.NamespacedName, unit decision.Unit) {
 	if c.cfg.Last != nil {
 		c.cfg.Last.Forget(unit)
 	}
-	c.cfg.Log.Info("Stopped serving a MetricSource", "metricsource", key.String())
+	c.cfg.Log.Info("Stopped serving a "+unit.Kind, "metricsource", nameOf(key))
 }
 
 // Publish shows a decision: to those who ask for the last one, in the log where
@@ -268,7 +279,7 @@ func (c *Controller) Publish(_ context.Context, d query.Decision, o decision.Out
 	c.last[key] = d
 	c.mu.Unlock()
 	if !had || before.Reason != d.Reason {
-		c.cfg.Log.Info("MetricSource changed", "metricsource", key.String(), "reason", d.Reason, "message", d.Message)
+		c.cfg.Log.Info(d.Unit.Kind+" changed", "metricsource", nameOf(key), "reason", d.Reason, "message", d.Message)
 	}
 	c.status.want(key, d)
 }

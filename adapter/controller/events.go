@@ -32,7 +32,7 @@ func standsIn(ready *metav1.Condition) bool {
 // report sends an event for each condition whose status changed. A condition
 // that was Unknown or not there at all is reported when it says anything but
 // that the source is reached, which is what everyone expects.
-func (w *statusWriter) report(object *v1alpha1.MetricSource, next v1alpha1.MetricSourceStatus) {
+func (w *statusWriter) report(o *object, next v1alpha1.MetricSourceStatus) {
 	if w.cfg.Events == nil {
 		return
 	}
@@ -41,7 +41,7 @@ func (w *statusWriter) report(object *v1alpha1.MetricSource, next v1alpha1.Metri
 		if now == nil || now.Status == metav1.ConditionUnknown {
 			continue
 		}
-		before := apimeta.FindStatusCondition(object.Status.Conditions, conditionType)
+		before := apimeta.FindStatusCondition(o.status.Conditions, conditionType)
 		switch {
 		case before != nil && before.Status == now.Status && standsIn(before) == standsIn(now):
 			continue
@@ -53,6 +53,6 @@ func (w *statusWriter) report(object *v1alpha1.MetricSource, next v1alpha1.Metri
 		if now.Status == metav1.ConditionFalse || standsIn(now) {
 			kind = corev1.EventTypeWarning
 		}
-		w.cfg.Events.Eventf(object, nil, kind, now.Reason, "Poll", "%s", cut(now.Message, maxNote))
+		w.cfg.Events.Eventf(o.Object, nil, kind, now.Reason, "Poll", "%s", cut(now.Message, maxNote))
 	}
 }

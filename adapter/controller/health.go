@@ -76,7 +76,7 @@ func (c *Controller) describe() string {
 	var away []string
 	for key, d := range c.last {
 		if reachable, ok := d.Find(query.ConditionSourceReachable); ok && reachable.Status == decision.False {
-			away = append(away, fmt.Sprintf("%s (%s)", key, reachable.Reason))
+			away = append(away, fmt.Sprintf("%s (%s)", nameOf(key), reachable.Reason))
 		}
 	}
 	c.mu.Unlock()

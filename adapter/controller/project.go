@@ -26,32 +26,38 @@ const metricNameIndex = "spec.metrics.name"
 // objects needs.
 func IndexMetricNames() (field string, values client.IndexerFunc) {
 	return metricNameIndex, func(o client.Object) []string {
-		object, ok := o.(*v1alpha1.MetricSource)
-		if !ok {
+		object := viewOf(o)
+		if object == nil {
 			return nil
 		}
-		return metricNames(object)
+		return object.metricNames()
 	}
 }
 
-func metricNames(object *v1alpha1.MetricSource) []string {
-	names := make([]string, 0, len(object.Spec.Metrics))
-	for _, m := range object.Spec.Metrics {
+func (o *object) metricNames() []string {
+	names := make([]string, 0, len(o.spec.Metrics))
+	for _, m := range o.spec.Metrics {
 		names = append(names, m.Name)
 	}
 	return names
 }
 
-// project makes the part of an object that decisions are made from.
-func project(object *v1alpha1.MetricSource, description string) query.Spec {
+// project makes the part of an object that decisions are made from. Where its
+// namespaces cannot be told it serves in none: it has no metrics then.
+func project(o *object, description string) query.Spec {
+	namespaces, err := o.namespaces()
 	spec := query.Spec{
-		Generation:   object.Generation,
+		Generation:   o.GetGeneration(),
+		Namespaces:   namespaces,
 		Source:       description,
-		MaxAge:       orDefault(object.Spec.MaxAge.Duration, defaultMaxAge),
-		OnStale:      projectOnStale(object.Spec.OnStale),
-		PollInterval: max(collector.MinInterval, orDefault(object.Spec.PollInterval.Duration, defaultPollInterval)),
+		MaxAge:       orDefault(o.spec.MaxAge.Duration, defaultMaxAge),
+		OnStale:      projectOnStale(o.spec.OnStale),
+		PollInterval: max(collector.MinInterval, orDefault(o.spec.PollInterval.Duration, defaultPollInterval)),
 	}
-	for _, m := range object.Spec.Metrics {
+	if err != nil {
+		return spec
+	}
+	for _, m := range o.spec.Metrics {
 		spec.Metrics = append(spec.Metrics, query.Metric{Name: m.Name, Kind: query.Kind(m.Value), Labels: m.Labels})
 	}
 	return spec

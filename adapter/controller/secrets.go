@@ -92,6 +92,9 @@ func (s *secretCache) get(ctx context.Context, name types.NamespacedName) (map[s
 	if ok && now.Sub(known.at) < s.ttl/2 {
 		return known.data, nil
 	}
+	if name.Namespace == "" {
+		return nil, source.Errorf("SecretNotReadable", "Secret %s cannot be read: a ClusterMetricSource's Secrets are in the namespace of metrics-adapter, which does not know its own", name.Name)
+	}
 	ctx, cancel := context.WithTimeout(ctx, secretTimeout)
 	defer cancel()
 	var secret corev1.Secret

@@ -7,20 +7,14 @@ import (
 	"sync"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/quartet-autoscaling/quartet/adapter/collector"
 	"github.com/quartet-autoscaling/quartet/adapter/query"
 	"github.com/quartet-autoscaling/quartet/adapter/source"
-	"github.com/quartet-autoscaling/quartet/api/v1alpha1"
 	"github.com/quartet-autoscaling/quartet/internal/decision"
 	"github.com/quartet-autoscaling/quartet/internal/loop"
 )
-
-// unitKind is the kind of the loop's units.
-const unitKind = "MetricSource"
 
 const (
 	// secretsRefresh is how old what is known of a Secret may be.
@@ -36,6 +30,8 @@ type sources struct {
 	cfg       Config
 	collector *collector.Collector
 	secrets   *secretCache
+	// namespaces are watched once an object chooses by them.
+	namespaces *Namespaces
 
 	mu    sync.Mutex
 	built map[types.NamespacedName]*built
@@ -52,9 +48,9 @@ type built struct {
 	fault *decision.Fault
 }
 
-func newSources(cfg Config, c *collector.Collector) *sources {
+func newSources(cfg Config, c *collector.Collector, n *Namespaces) *sources {
 	return &sources{
-		cfg: cfg, collector: c,
+		cfg: cfg, collector: c, namespaces: n,
 		secrets: newSecretCache(cfg.Secrets, cfg.Clock, secretsRefresh),
 		built:   map[types.NamespacedName]*built{},
 	}
@@ -62,36 +58,21 @@ func newSources(cfg Config, c *collector.Collector) *sources {
 
 // unit names the object as it is now, or gives false where it is gone.
 func (s *sources) unit(ctx context.Context, key types.NamespacedName) (decision.Unit, bool, error) {
-	object, err := s.get(ctx, key)
-	if object == nil || err != nil {
+	o, err := read(ctx, s.cfg.Objects, key)
+	if o == nil || err != nil {
 		return decision.Unit{}, false, err
 	}
-	return decision.Unit{Kind: unitKind, Namespace: object.Namespace, Name: object.Name, UID: string(object.UID)}, true, nil
-}
-
-// get reads an object from the cache; nil where there is none.
-func (s *sources) get(ctx context.Context, key types.NamespacedName) (*v1alpha1.MetricSource, error) {
-	object := &v1alpha1.MetricSource{}
-	err := s.cfg.Objects.Get(ctx, key, object)
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil, nil
-	case err != nil:
-		return nil, fmt.Errorf("get MetricSource %s: %w", key, err)
-	case object.DeletionTimestamp != nil:
-		return nil, nil
-	}
-	return object, nil
+	return o.unit(), true, nil
 }
 
 // Observe gathers everything that a decision on the unit is made from.
 func (s *sources) Observe(ctx context.Context, unit decision.Unit, now time.Time) (query.Snapshot, error) {
 	key := keyOfUnit(unit)
-	object, err := s.get(ctx, key)
+	object, err := read(ctx, s.cfg.Objects, key)
 	switch {
 	case err != nil:
 		return query.Snapshot{}, err
-	case object == nil || string(object.UID) != unit.UID:
+	case object == nil || string(object.GetUID()) != unit.UID:
 		return query.Snapshot{}, loop.ErrGone
 	}
 	rivals, err := s.rivals(ctx, object)
@@ -101,8 +82,8 @@ func (s *sources) Observe(ctx context.Context, unit decision.Unit, now time.Time
 	b := s.build(ctx, key, object)
 	snapshot := query.Snapshot{
 		Now: now, Unit: unit, Mode: s.cfg.Mode,
-		Created:    object.CreationTimestamp.UTC(),
-		Generation: object.Generation,
+		Created:    object.GetCreationTimestamp().UTC(),
+		Generation: object.GetGeneration(),
 		Rivals:     rivals,
 		SpecFault:  b.fault,
 		Poll:       s.collector.Poll(idOf(key)),
@@ -121,7 +102,7 @@ func (s *sources) Observe(ctx context.Context, unit decision.Unit, now time.Time
 // build makes the object's query anew where the object changed, where its
 // Secrets may have, or where the last attempt failed. A failure leaves the
 // subscription as it was.
-func (s *sources) build(ctx context.Context, key types.NamespacedName, object *v1alpha1.MetricSource) built {
+func (s *sources) build(ctx context.Context, key types.NamespacedName, object *object) built {
 	s.mu.Lock()
 	b, ok := s.built[key]
 	if !ok {
@@ -132,14 +113,14 @@ func (s *sources) build(ctx context.Context, key types.NamespacedName, object *v
 	s.mu.Unlock()
 
 	now := s.cfg.Clock.Now()
-	if before.generation == object.Generation && now.Sub(before.at) < s.every(key, before) {
+	if before.generation == object.GetGeneration() && now.Sub(before.at) < s.every(key, before) {
 		return before
 	}
 	if before.fault != nil || s.refused(key) {
-		s.secrets.drop(object.Namespace)
+		s.secrets.drop(s.secretNamespace(object))
 	}
-	secrets := &noted{Secrets: s.secrets.in(object.Namespace)}
-	after := built{generation: object.Generation, at: now, spec: before.spec}
+	secrets := &noted{Secrets: s.secrets.in(s.secretNamespace(object))}
+	after := built{generation: object.GetGeneration(), at: now, spec: before.spec}
 	spec, err := s.subscribe(ctx, object, secrets)
 	if after.uses = secrets.read; err != nil {
 		reason, message := source.ReasonOf(err)
@@ -188,41 +169,58 @@ func (s *sources) refreshAfter(key types.NamespacedName) (time.Duration, bool) {
 }
 
 // subscribe has the collector poll what the object asks for.
-func (s *sources) subscribe(ctx context.Context, object *v1alpha1.MetricSource, secrets source.Secrets) (query.Spec, error) {
+func (s *sources) subscribe(ctx context.Context, object *object, secrets source.Secrets) (query.Spec, error) {
 	spec := project(object, s.describe(object))
+	if _, err := object.namespaces(); err != nil {
+		return spec, err
+	}
+	if spec.Namespaces != "" {
+		if err := s.namespaces.want(ctx); err != nil {
+			return spec, source.Errorf("NamespacesNotKnown", "the labels of namespaces cannot be watched: %v", err)
+		}
+	}
 	builder, _, ok := s.builder(object)
 	if !ok {
 		return spec, source.Errorf("SourceNotServed", "this version serves no source of the kind that spec.source names")
 	}
-	timeout := orDefault(object.Spec.Timeout.Duration, defaultTimeout)
+	timeout := orDefault(object.spec.Timeout.Duration, defaultTimeout)
 	q, err := builder.Build(ctx, source.Request{
-		Namespace: object.Namespace, Name: object.Name, Source: object.Spec.Source,
+		Namespace: object.GetNamespace(), Name: object.GetName(), Source: object.spec.Source,
 		Kinds: kinds(spec.Metrics), Timeout: timeout, Secrets: secrets,
 	})
 	if err != nil {
 		return spec, err
 	}
 	err = s.collector.Subscribe(collector.Subscription{
-		ID: idOf(client.ObjectKeyFromObject(object)), Query: q, Interval: spec.PollInterval, Timeout: timeout,
+		ID: idOf(object.key()), Query: q, Interval: spec.PollInterval, Timeout: timeout,
 	})
 	return spec, err
 }
 
 // builder finds the builder of the object's kind of source.
-func (s *sources) builder(object *v1alpha1.MetricSource) (source.Builder, string, bool) {
+func (s *sources) builder(object *object) (source.Builder, string, bool) {
 	for _, b := range s.cfg.Builders {
-		if text, ok := b.Describe(object.Spec.Source); ok {
+		if text, ok := b.Describe(object.spec.Source); ok {
 			return b, text, true
 		}
 	}
 	return nil, "", false
 }
 
-func (s *sources) describe(object *v1alpha1.MetricSource) string {
+func (s *sources) describe(object *object) string {
 	if _, text, ok := s.builder(object); ok {
 		return text
 	}
 	return "a source that this version does not serve"
+}
+
+// secretNamespace is where an object's Secrets are: its own namespace, and the
+// adapter's for objects that have none.
+func (s *sources) secretNamespace(object *object) string {
+	if namespace := object.GetNamespace(); namespace != "" {
+		return namespace
+	}
+	return s.cfg.OwnNamespace
 }
 
 // forget ends what was polled for an object.
@@ -233,28 +231,27 @@ func (s *sources) forget(key types.NamespacedName) {
 	s.mu.Unlock()
 }
 
-// rivals are the other objects of the namespace that declare one of the
-// object's metric names, sorted by name.
-func (s *sources) rivals(ctx context.Context, object *v1alpha1.MetricSource) ([]query.Rival, error) {
+// rivals are the other objects of the namespace, or the other ones of the whole
+// cluster, that declare one of the object's metric names, sorted by name. Objects
+// of the two kinds are no rivals: in its namespace a MetricSource goes before.
+func (s *sources) rivals(ctx context.Context, object *object) ([]query.Rival, error) {
 	found := map[string]query.Rival{}
-	for _, metric := range object.Spec.Metrics {
-		var list v1alpha1.MetricSourceList
-		err := s.cfg.Objects.List(ctx, &list, client.InNamespace(object.Namespace),
-			client.MatchingFields{metricNameIndex: metric.Name})
+	for _, metric := range object.spec.Metrics {
+		others, err := holders(ctx, s.cfg.Objects, object.GetNamespace(), metric.Name)
 		if err != nil {
-			return nil, fmt.Errorf("list the MetricSources of metric %s: %w", metric.Name, err)
+			return nil, fmt.Errorf("find the rivals for metric %s: %w", metric.Name, err)
 		}
-		for i := range list.Items {
-			other := &list.Items[i]
-			if other.Name == object.Name || other.DeletionTimestamp != nil {
+		for _, other := range others {
+			namespaces, err := other.namespaces()
+			if other.GetName() == object.GetName() || other.GetDeletionTimestamp() != nil || err != nil {
 				continue
 			}
-			rival, ok := found[other.Name]
+			rival, ok := found[other.GetName()]
 			if !ok {
-				rival = query.Rival{Name: other.Name, Created: other.CreationTimestamp.UTC()}
+				rival = query.Rival{Name: other.GetName(), Created: other.GetCreationTimestamp().UTC(), Namespaces: namespaces}
 			}
 			rival.Metrics = append(rival.Metrics, metric.Name)
-			found[other.Name] = rival
+			found[other.GetName()] = rival
 		}
 	}
 	return sortedRivals(found), nil

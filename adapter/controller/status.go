@@ -112,16 +112,17 @@ func (w *statusWriter) write(ctx context.Context, key types.NamespacedName) {
 	if !ok {
 		return
 	}
-	object := &v1alpha1.MetricSource{}
-	if err := w.cfg.Objects.Get(ctx, key, object); err != nil || string(object.UID) != d.Unit.UID {
+	o, err := read(ctx, w.cfg.Objects, key)
+	if err != nil || o == nil || string(o.GetUID()) != d.Unit.UID {
 		return // gone or made anew: a turn of its own forgets or decides
 	}
-	if wrote && before.uid == object.UID {
-		object.Status = before.status
+	o = o.copied() // the cache's own is shared
+	if wrote && before.uid == o.GetUID() {
+		*o.status = before.status
 	}
 	now := w.cfg.Clock.Now()
-	next := render(object.Status, d, now)
-	switch weigh(object.Status, next) {
+	next := render(*o.status, d, now)
+	switch weigh(*o.status, next) {
 	case nothing:
 		return
 	case valuesOnly:
@@ -130,25 +131,25 @@ func (w *statusWriter) write(ctx context.Context, key types.NamespacedName) {
 			return
 		}
 	}
-	if err := w.patch(ctx, object, next); err != nil {
+	if err := w.patch(ctx, o, next); err != nil {
 		if !apierrors.IsNotFound(err) && ctx.Err() == nil {
-			w.cfg.Log.Error("Could not write a MetricSource's status", "metricsource", key.String(), "error", err)
+			w.cfg.Log.Error("Could not write the status of a "+o.kind, "metricsource", nameOf(key), "error", err)
 			w.queue.AddAfter(key, statusRetry)
 		}
 		return
 	}
-	w.report(object, next)
+	w.report(o, next)
 	w.mu.Lock()
 	if _, still := w.wanted[key]; still {
-		w.written[key] = written{uid: object.UID, status: next, at: now}
+		w.written[key] = written{uid: o.GetUID(), status: next, at: now}
 	}
 	w.mu.Unlock()
 }
 
-func (w *statusWriter) patch(ctx context.Context, object *v1alpha1.MetricSource, next v1alpha1.MetricSourceStatus) error {
+func (w *statusWriter) patch(ctx context.Context, o *object, next v1alpha1.MetricSourceStatus) error {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
-	changed := object.DeepCopy()
-	changed.Status = *next.DeepCopy()
-	return w.cfg.Status.Status().Patch(ctx, changed, client.MergeFrom(object), client.FieldOwner(fieldOwner))
+	changed := o.copied()
+	*changed.status = *next.DeepCopy()
+	return w.cfg.Status.Status().Patch(ctx, changed.Object, client.MergeFrom(o.Object), client.FieldOwner(fieldOwner))
 }

@@ -76,11 +76,13 @@ func newWorld(t *testing.T, mode query.Mode) *world {
 			t.Fatal(err)
 		}
 	}
-	w := &world{t: t, table: table.New(), last: decisionapi.NewStore(decisionapi.StoreConfig{Component: "adapter"}), broker: &broker{depth: map[string]float64{}}, events: &eventLog{}, ledger: &ledgerLog{}}
+	w := &world{t: t, table: table.New(), broker: &broker{depth: map[string]float64{}}, events: &eventLog{}, ledger: &ledgerLog{}}
+	w.last = decisionapi.NewStore(decisionapi.StoreConfig{Component: "adapter", Kind: "MetricSource", Shared: w.table.Serves})
 	field, values := controller.IndexMetricNames()
 	w.client = fake.NewClientBuilder().WithScheme(scheme).
-		WithStatusSubresource(&v1alpha1.MetricSource{}).
+		WithStatusSubresource(&v1alpha1.MetricSource{}, &v1alpha1.ClusterMetricSource{}).
 		WithIndex(&v1alpha1.MetricSource{}, field, values).
+		WithIndex(&v1alpha1.ClusterMetricSource{}, field, values).
 		WithInterceptorFuncs(interceptor.Funcs{
 			SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
 				w.mu.Lock()
@@ -94,7 +96,7 @@ func newWorld(t *testing.T, mode query.Mode) *world {
 	}
 	var err error
 	w.controller, err = controller.New(controller.Config{
-		Objects: w.client, Secrets: w.client, Status: w.client, Events: w.events,
+		Objects: w.client, Secrets: w.client, OwnNamespace: "quartet", Status: w.client, Events: w.events,
 		Builders: []source.Builder{w.broker}, Table: w.table, Last: w.last, Recorder: w.ledger,
 		Mode: mode, Clock: clock.RealClock{}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
@@ -196,8 +198,10 @@ func (w *world) setSecret(password string) {
 }
 
 // served is what a read of the metric gives now: holder and value, or the fault.
-func (w *world) served(metric string) string {
-	entry, ok := w.table.Get("shop", metric)
+func (w *world) served(metric string) string { return w.servedIn("shop", metric) }
+
+func (w *world) servedIn(namespace, metric string) string {
+	entry, ok := w.table.Get(namespace, metric)
 	if !ok {
 		return "not found"
 	}
@@ -217,7 +221,12 @@ func (w *world) wantServed(metric, want string) {
 
 func (w *world) wantCondition(name, conditionType string, status metav1.ConditionStatus, reason, within string) {
 	w.t.Helper()
-	c := apimeta.FindStatusCondition(w.get(name).Status.Conditions, conditionType)
+	w.wantConditionOf(name, w.get(name).Status.Conditions, conditionType, status, reason, within)
+}
+
+func (w *world) wantConditionOf(name string, all []metav1.Condition, conditionType string, status metav1.ConditionStatus, reason, within string) {
+	w.t.Helper()
+	c := apimeta.FindStatusCondition(all, conditionType)
 	if c == nil {
 		w.t.Errorf("%s has no condition %s", name, conditionType)
 		return
@@ -319,7 +328,7 @@ type eventLog struct {
 func (e *eventLog) Eventf(regarding, _ runtime.Object, eventtype, reason, _, note string, args ...any) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	name := regarding.(*v1alpha1.MetricSource).Name
+	name := regarding.(client.Object).GetName()
 	e.text = append(e.text, fmt.Sprintf("%s %s %s: %s", name, eventtype, reason, fmt.Sprintf(note, args...)))
 }
 

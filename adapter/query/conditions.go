@@ -52,7 +52,7 @@ func (d *deciding) ready() decision.Condition {
 		return decision.Condition{Type: ConditionReady, Status: decision.True, Reason: fresh.Reason, Message: fresh.Message}
 	}
 	return decision.Condition{Type: ConditionReady, Status: decision.True, Reason: "Serving",
-		Message: "every metric is served"}
+		Message: list(append([]string{"every metric is served"}, d.shared...))}
 }
 
 func (d *deciding) otherText() string {
@@ -63,7 +63,7 @@ func (d *deciding) takenText() string {
 	var text []string
 	for _, metric := range d.in.Spec.Metrics {
 		if holder, ok := d.taken[metric.Name]; ok {
-			text = append(text, fmt.Sprintf("metric %s is served by the older MetricSource %s", metric.Name, holder))
+			text = append(text, fmt.Sprintf("metric %s is served by the older %s %s", metric.Name, d.in.Unit.Kind, holder))
 		}
 	}
 	return list(text)

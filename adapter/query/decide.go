@@ -43,6 +43,8 @@ type deciding struct {
 	faults []decision.Fault
 	// taken maps metric names that an older rival serves to that rival.
 	taken map[string]string
+	// shared says of names that an older rival serves in some of the namespaces.
+	shared []string
 	// window is the state's, moved by delta.
 	window Window
 	delta  *WindowDelta
@@ -63,6 +65,7 @@ func (d *deciding) step(rule, reason, format string, args ...any) {
 func (d *deciding) spec() {
 	d.served.Facts = Facts{
 		Source:      d.name(),
+		Namespaces:  d.in.Spec.Namespaces,
 		Created:     d.in.Created,
 		MaxAge:      d.in.Spec.MaxAge,
 		OnStale:     d.in.Spec.OnStale,
@@ -101,7 +104,8 @@ func (d *deciding) other() {
 	}
 }
 
-// rivals finds the metric names that an older object of the namespace serves.
+// rivals finds the metric names that an older object of the namespace, or of the
+// whole cluster, serves.
 func (d *deciding) rivals() {
 	d.taken = map[string]string{}
 	for _, rival := range d.in.Rivals {
@@ -109,15 +113,24 @@ func (d *deciding) rivals() {
 			continue
 		}
 		for _, metric := range d.in.Spec.Metrics {
-			if _, already := d.taken[metric.Name]; !already && slices.Contains(rival.Metrics, metric.Name) {
+			_, already := d.taken[metric.Name]
+			switch {
+			case already || !slices.Contains(rival.Metrics, metric.Name):
+			case rival.Namespaces == "" || rival.Namespaces == d.in.Spec.Namespaces:
 				d.taken[metric.Name] = rival.Name
+			default:
+				d.shared = append(d.shared, fmt.Sprintf("metric %s is served by the older %s %s in the namespaces that both choose",
+					metric.Name, d.in.Unit.Kind, rival.Name))
 			}
 		}
 	}
 	for _, metric := range d.in.Spec.Metrics {
 		if holder, ok := d.taken[metric.Name]; ok {
-			d.step(ruleRivals, "NameTaken", "metric %s is served by the older MetricSource %s", metric.Name, holder)
+			d.step(ruleRivals, "NameTaken", "metric %s is served by the older %s %s", metric.Name, d.in.Unit.Kind, holder)
 		}
+	}
+	for _, text := range d.shared {
+		d.step(ruleRivals, "NameShared", "%s", text)
 	}
 }
 

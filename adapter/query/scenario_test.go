@@ -18,10 +18,10 @@ import (
 // commands, each followed by "----", what it printed, and an empty line:
 //
 //	object metrics=depth:Depth,... [maxAge=1m] [interval=1s] [mode=Auto] [generation=2] [created=1h]
-//	       [stale=Hold|Floor] [floor=5] [atMost=2m]
+//	       [stale=Hold|Floor] [floor=5] [atMost=2m] [namespaces=team=data] (a ClusterMetricSource)
 //	read at=5s pending=3 ack=1 delivered=7,9 [epoch=a] [oldest=2] (numbers, "nan", "empty", "absent")
 //	fail at=6s reason=Unreachable message="..."
-//	rival name=older created=-1h metrics=depth
+//	rival name=older created=-1h metrics=depth [namespaces=team=data]
 //	specfault reason=SecretNotFound message="..." | specfault none
 //	turn at=7s             decides and shows what came out
 //	serve at=8s            judges what is served, as a read does
@@ -126,6 +126,7 @@ func (s *stage) do(line string) string {
 	case "rival":
 		s.snapshot.Rivals = append(s.snapshot.Rivals, query.Rival{
 			Name: c.args["name"], Created: epoch.Add(c.duration("created", 0)), Metrics: strings.Split(c.args["metrics"], ","),
+			Namespaces: c.args["namespaces"],
 		})
 	case "specfault":
 		s.snapshot.SpecFault = nil
@@ -152,6 +153,10 @@ func (s *stage) object(c command) {
 	spec.MaxAge = c.duration("maxAge", spec.MaxAge)
 	spec.PollInterval = c.duration("interval", spec.PollInterval)
 	spec.OnStale = c.onStale()
+	if namespaces, cluster := c.args["namespaces"]; cluster {
+		s.snapshot.Unit = decision.Unit{Kind: "ClusterMetricSource", Name: "orders", UID: "1"}
+		spec.Namespaces = namespaces
+	}
 	s.snapshot.Created = epoch.Add(c.duration("created", 0))
 	if mode, ok := c.args["mode"]; ok {
 		s.snapshot.Mode = query.Mode(mode)

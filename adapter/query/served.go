@@ -20,6 +20,9 @@ type Served struct {
 type Facts struct {
 	// Source names the object and what it reads, for error messages.
 	Source string `json:"source,omitempty"`
+	// Namespaces is the selector of the namespaces served, where the object is of
+	// the whole cluster; empty: all.
+	Namespaces string `json:"namespaces,omitempty"`
 	// Created orders rivals.
 	Created Time          `json:"created,omitzero"`
 	MaxAge  time.Duration `json:"maxAge,omitempty"`
@@ -74,7 +77,7 @@ func (s Served) Equal(o Served) bool {
 }
 
 func (f Facts) equal(o Facts) bool {
-	return f.Source == o.Source && f.Created.Equal(o.Created) && f.MaxAge == o.MaxAge && f.OnStale.equal(o.OnStale) &&
+	return f.Source == o.Source && f.Namespaces == o.Namespaces && f.Created.Equal(o.Created) && f.MaxAge == o.MaxAge && f.OnStale.equal(o.OnStale) &&
 		f.SampledAt.Equal(o.SampledAt) && f.Failing == o.Failing &&
 		equalPtr(f.SpecFault, o.SpecFault) && f.LastFailure.equal(o.LastFailure)
 }

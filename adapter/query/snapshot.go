@@ -30,8 +30,11 @@ type Spec struct {
 	// or the last good one.
 	Generation int64 `json:"generation"`
 	// Source names kind and subject for people: "natsJetStream ORDERS/workers".
-	Source  string   `json:"source"`
-	Metrics []Metric `json:"metrics,omitempty"`
+	Source string `json:"source"`
+	// Namespaces is the label selector, as text, of the namespaces that an object
+	// of the whole cluster serves in; empty: all.
+	Namespaces string   `json:"namespaces,omitempty"`
+	Metrics    []Metric `json:"metrics,omitempty"`
 	// MaxAge is the age past which a sample is not served.
 	MaxAge time.Duration `json:"maxAge"`
 	// OnStale is the policy for samples past that age.
@@ -41,11 +44,13 @@ type Spec struct {
 }
 
 // Rival is another MetricSource of the namespace that declares one of the
-// object's metric names.
+// object's metric names, or another ClusterMetricSource where the object is one.
 type Rival struct {
 	Name    string   `json:"name"`
 	Created Time     `json:"created"`
 	Metrics []string `json:"metrics,omitempty"`
+	// Namespaces are the rival's, as in Spec.
+	Namespaces string `json:"namespaces,omitempty"`
 }
 
 // Snapshot is everything a decision is made from.

@@ -37,11 +37,7 @@ func run(ctx context.Context, flags *runtimeflags.Flags, port *serving.Options) 
 	if err != nil {
 		return err
 	}
-	held := memory{
-		table: table.New(), metrics: newOwnMetrics(),
-		// Every replica decides, so every one of them answers.
-		last: decisionapi.NewStore(decisionapi.StoreConfig{Component: apiComponent}),
-	}
+	held := newMemory()
 	server, err := newAPI(
 		serving.Config{Name: Name, Options: port, Kubeconfig: flags.Kubeconfig},
 		&externalProvider{table: held.table, clock: clock.RealClock{}, observer: held.metrics}, held.last)
@@ -71,6 +67,17 @@ type memory struct {
 	table   *table.Table
 	last    *decisionapi.Store
 	metrics *ownMetrics
+}
+
+func newMemory() memory {
+	served := table.New()
+	return memory{
+		table: served, metrics: newOwnMetrics(),
+		// Every replica decides, so every one of them answers.
+		last: decisionapi.NewStore(decisionapi.StoreConfig{
+			Component: apiComponent, Kind: "MetricSource", Shared: served.Serves,
+		}),
+	}
 }
 
 func registerMetrics(m *ownMetrics) error {
@@ -138,9 +145,10 @@ func newWork(connection *rest.Config, flags *runtimeflags.Flags, held memory) (*
 	w.events = events.NewBroadcaster(&events.EventSinkImpl{Interface: clientset.EventsV1()})
 	config := controller.Config{
 		Objects: w.objects, Secrets: direct, Status: direct,
-		Events:   w.events.NewRecorder(scheme, Name),
-		Builders: builders(),
-		Table:    held.table, Last: held.last, PollObserver: held.metrics,
+		OwnNamespace: w.registration.own.Namespace,
+		Events:       w.events.NewRecorder(scheme, Name),
+		Builders:     builders(),
+		Table:        held.table, Last: held.last, PollObserver: held.metrics,
 		OtherAdapter: w.registration.Other,
 		Mode:         query.Mode(flags.Mode), Clock: clock.RealClock{}, Log: slog.Default(),
 	}
@@ -170,16 +178,8 @@ func newScheme() (*runtime.Scheme, error) {
 
 // watch keeps the cache of objects and runs the loop on them.
 func (w *work) watch(ctx context.Context) error {
-	field, values := controller.IndexMetricNames()
-	if err := w.objects.IndexField(ctx, &v1alpha1.MetricSource{}, field, values); err != nil {
-		return fmt.Errorf("index MetricSources: %w", err)
-	}
-	informer, err := w.objects.GetInformer(ctx, &v1alpha1.MetricSource{}, cache.BlockUntilSynced(false))
-	if err != nil {
-		return fmt.Errorf("watch MetricSources: %w", err)
-	}
-	if _, err := informer.AddEventHandler(w.controller.Handler(ctx)); err != nil {
-		return fmt.Errorf("watch MetricSources: %w", err)
+	if err := w.controller.Watch(ctx, w.objects); err != nil {
+		return err
 	}
 	return all(ctx, w.objects.Start, func(ctx context.Context) error {
 		if !w.objects.WaitForCacheSync(ctx) {

@@ -1,11 +1,14 @@
 // Package table is the memory that serving reads come from: what every
 // MetricSource has to serve, by namespace and metric name. It holds no clock and
-// judges nothing; where two objects hold one name, the older is given.
+// judges nothing; where two objects hold one name, the older is given, and an
+// object of the namespace before one of the whole cluster.
 package table
 
 import (
 	"slices"
 	"sync"
+
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/quartet-autoscaling/quartet/adapter/query"
 	"github.com/quartet-autoscaling/quartet/internal/decision"
@@ -26,6 +29,10 @@ type Table struct {
 	units map[decision.Unit]*query.Served
 	// index holds, for each name, the entries of all objects, the oldest first.
 	index map[name][]Entry
+	// selectors are those of the objects of the whole cluster that do not choose
+	// every namespace.
+	selectors  map[decision.Unit]labels.Selector
+	namespaces Namespaces
 	// names counts the namespaces in which each metric name is held.
 	names map[string]int
 	// sorted caches the sorted names, nil when they changed.
@@ -35,9 +42,10 @@ type Table struct {
 // New makes an empty table.
 func New() *Table {
 	return &Table{
-		units: map[decision.Unit]*query.Served{},
-		index: map[name][]Entry{},
-		names: map[string]int{},
+		units:     map[decision.Unit]*query.Served{},
+		index:     map[name][]Entry{},
+		selectors: map[decision.Unit]labels.Selector{},
+		names:     map[string]int{},
 	}
 }
 
@@ -47,6 +55,7 @@ func (t *Table) Put(unit decision.Unit, served query.Served) {
 	defer t.mu.Unlock()
 	old := t.units[unit]
 	t.units[unit] = &served
+	t.scope(unit, served.Facts.Namespaces)
 	if old != nil {
 		for _, s := range old.Samples {
 			if !holds(served, s.Metric) {
@@ -68,6 +77,7 @@ func (t *Table) Delete(unit decision.Unit) {
 		return
 	}
 	delete(t.units, unit)
+	delete(t.selectors, unit)
 	for _, s := range old.Samples {
 		t.remove(unit, s.Metric)
 	}
@@ -136,7 +146,7 @@ func (t *Table) Get(namespace, metric string) (Entry, bool) {
 	defer t.mu.RUnlock()
 	entries := t.index[name{namespace, metric}]
 	if len(entries) == 0 {
-		return Entry{}, false
+		return t.shared(namespace, metric)
 	}
 	return entries[0], true
 }

@@ -15,9 +15,12 @@ import (
 var permissions = map[string][]string{
 	"quartet:metrics-adapter": {
 		"apiregistration.k8s.io/apiservices [v1beta1.external.metrics.k8s.io] get",
+		"autoscaling.quartet.dev/clustermetricsources get list watch",
+		"autoscaling.quartet.dev/clustermetricsources/status patch",
 		"autoscaling.quartet.dev/metricsources get list watch",
 		"autoscaling.quartet.dev/metricsources/status patch",
 		"events.k8s.io/events create patch",
+		"namespaces list watch",
 	},
 	"Role quartet:metrics-adapter:leader-election": leading("metrics-adapter"),
 	"quartet:hpa-controller": {

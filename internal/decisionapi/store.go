@@ -25,6 +25,11 @@ type StoreConfig struct {
 	// HorizontalPodAutoscaler and a HorizontalScaler may share a name. Empty means
 	// that there is one kind only.
 	Kind string
+	// Shared tells whether a unit that has no namespace concerns one, in a store
+	// whose units may have some: such a unit's decision is shown in each of those,
+	// as if it were of that namespace, so that its users need no right beyond it.
+	// Nil: in none.
+	Shared func(unit decision.Unit, namespace string) bool
 	// ClusterScoped is set where units have no namespace.
 	ClusterScoped bool
 	// MaxUnits bounds the store: beyond it the decision that was put longest ago
@@ -52,6 +57,7 @@ type key struct{ namespace, name string }
 
 type entry struct {
 	key    key
+	unit   decision.Unit
 	render func() Decision
 }
 
@@ -78,11 +84,11 @@ func (s *Store) Put(unit decision.Unit, render func() Decision) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if element, ok := s.entries[k]; ok {
-		element.Value = entry{key: k, render: render}
+		element.Value = entry{key: k, unit: unit, render: render}
 		s.recent.MoveToFront(element)
 		return
 	}
-	s.entries[k] = s.recent.PushFront(entry{key: k, render: render})
+	s.entries[k] = s.recent.PushFront(entry{key: k, unit: unit, render: render})
 	if s.recent.Len() > s.cfg.MaxUnits {
 		s.remove(s.recent.Back())
 	}
@@ -114,10 +120,12 @@ func (s *Store) key(unit decision.Unit) key {
 // Get renders one decision; false where there is none.
 func (s *Store) Get(namespace, name string) (Decision, bool) {
 	s.mu.RLock()
-	element, ok := s.entries[key{namespace, name}]
 	var found entry
+	element, ok := s.entries[key{namespace, name}]
 	if ok {
 		found = element.Value.(entry)
+	} else if element, shared := s.entries[key{"", name}]; shared {
+		found, ok = s.within(element.Value.(entry), namespace)
 	}
 	s.mu.RUnlock()
 	if !ok {
@@ -126,14 +134,27 @@ func (s *Store) Get(namespace, name string) (Decision, bool) {
 	return s.object(found), true
 }
 
+// within gives a unit without a namespace as one of the namespace, or false where
+// it does not concern it.
+func (s *Store) within(e entry, namespace string) (entry, bool) {
+	if namespace == "" || e.key.namespace != "" || s.cfg.Shared == nil || !s.cfg.Shared(e.unit, namespace) {
+		return entry{}, false
+	}
+	e.key.namespace = namespace
+	return e, true
+}
+
 // List renders the decisions of a namespace, or all where it is empty, ordered
 // by namespace and name.
 func (s *Store) List(namespace string) []Decision {
 	s.mu.RLock()
 	found := make([]entry, 0, len(s.entries))
 	for k, element := range s.entries {
+		e := element.Value.(entry)
 		if namespace == "" || k.namespace == namespace {
-			found = append(found, element.Value.(entry))
+			found = append(found, e)
+		} else if e, shared := s.within(e, namespace); shared {
+			found = append(found, e)
 		}
 	}
 	s.mu.RUnlock()

@@ -171,3 +171,31 @@ func BenchmarkStorePut(b *testing.B) {
 		store.Put(unit, render)
 	}
 }
+
+// TestSharedUnits: a unit without a namespace is shown in those that it
+// concerns, under a name of its own kind, and once in the list of all.
+func TestSharedUnits(t *testing.T) {
+	store := NewStore(StoreConfig{Component: "adapter", Kind: "MetricSource", Shared: func(unit decision.Unit, namespace string) bool {
+		return unit.Name == "jobs" && namespace == "shop"
+	}})
+	for _, unit := range []decision.Unit{{Kind: "MetricSource", Namespace: "shop", Name: "jobs"}, {Kind: "ClusterMetricSource", Name: "jobs"}, {Kind: "ClusterMetricSource", Name: "other"}} {
+		store.Put(unit, renderOf(unit))
+	}
+	got := map[string][]string{}
+	for _, namespace := range []string{"", "shop", "bank"} {
+		got[namespace] = names(store.List(namespace))
+	}
+	want := map[string][]string{
+		"":     {"/clustermetricsource.jobs", "/clustermetricsource.other", "shop/jobs"},
+		"shop": {"shop/clustermetricsource.jobs", "shop/jobs"},
+		"bank": nil,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("List() -want +got:\n%s", diff)
+	}
+	for namespace, want := range map[string]bool{"shop": true, "bank": false} {
+		if d, ok := store.Get(namespace, "clustermetricsource.jobs"); ok != want || (ok && d.Namespace != namespace) {
+			t.Errorf("Get(%s) = %s/%s, %t", namespace, d.Namespace, d.Name, ok)
+		}
+	}
+}

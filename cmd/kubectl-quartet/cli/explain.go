@@ -56,7 +56,7 @@ var subjects = []subject{
 		ask: explainNodePool,
 	},
 	{
-		names: []string{"metric", "metricsource", "metricsources", "qms"},
+		names: []string{"metric", "metricsource", "metricsources", "qms", "clustermetricsource", "clustermetricsources", "qcms"},
 		short: "Tell the last sample of a metric, or of a MetricSource, and how it came about", example: "orders-depth -n shop",
 		ask: explainMetric,
 	},

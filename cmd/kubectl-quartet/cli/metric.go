@@ -47,15 +47,16 @@ func explainMetric(ctx context.Context, a *asker, name string) (answer, error) {
 				serving = append(serving, &metricAnswer{d: m.d, sourceDetail: m.sourceDetail, metric: name})
 			}
 		}
-		if m.d.Name == name {
+		if m.d.Unit.Name == name && (source == nil || m.d.Unit.Namespace != "") {
 			source = m
 		}
 	}
 	switch {
 	case len(serving) > 0:
-		// The older of two serves, as in the adapter's own table.
+		// One of the namespace goes before one of the whole cluster, and the older
+		// of two, as in the adapter's own table.
 		return slices.MinFunc(serving, func(x, y *metricAnswer) int {
-			return cmp.Or(x.Served.Facts.Created.Compare(y.Served.Facts.Created), strings.Compare(x.d.Name, y.d.Name))
+			return cmp.Or(-strings.Compare(x.d.Unit.Namespace, y.d.Unit.Namespace), x.Served.Facts.Created.Compare(y.Served.Facts.Created), strings.Compare(x.d.Name, y.d.Name))
 		}), nil
 	case source != nil:
 		return source, nil
@@ -97,7 +98,7 @@ func (m *metricAnswer) headline(now time.Time) string {
 	if m.metric == "" {
 		return fmt.Sprintf("%s serves %s.", m.d.Unit, count(len(m.Served.Samples), "metric"))
 	}
-	called := fmt.Sprintf("Metric %s of namespace %s", m.metric, m.d.Unit.Namespace)
+	called := fmt.Sprintf("Metric %s of namespace %s", m.metric, m.d.Namespace)
 	i := slices.IndexFunc(m.Served.Samples, func(s query.Sample) bool { return s.Metric == m.metric })
 	sample := m.Served.Samples[i]
 	// At the time of the decision, on the adapter's own clock.
