@@ -3,12 +3,15 @@ package server
 import (
 	"errors"
 	"fmt"
+	"net/http"
 
 	openapinamer "k8s.io/apiserver/pkg/endpoints/openapi"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	openapicommon "k8s.io/kube-openapi/pkg/common"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/custom-metrics-apiserver/pkg/apiserver"
 	generatedcore "sigs.k8s.io/custom-metrics-apiserver/pkg/generated/openapi/core"
+	generatedcustom "sigs.k8s.io/custom-metrics-apiserver/pkg/generated/openapi/custommetrics"
 	generatedexternal "sigs.k8s.io/custom-metrics-apiserver/pkg/generated/openapi/externalmetrics"
 	"sigs.k8s.io/custom-metrics-apiserver/pkg/provider"
 
@@ -20,9 +23,23 @@ import (
 // apiComponent names the group of the last decisions.
 const apiComponent = "adapter"
 
-// newAPI opens the secure port and serves the external metrics API and the last
-// decisions on it.
-func newAPI(c serving.Config, p provider.ExternalMetricsProvider, last *decisionapi.Store) (*serving.Server, error) {
+// providers answer the reads of the metrics APIs.
+type providers struct {
+	external provider.ExternalMetricsProvider
+	custom   provider.CustomMetricsProvider
+}
+
+// providersOf answers from memory.
+func providersOf(held memory, objects Inventory) providers {
+	return providers{
+		external: &externalProvider{table: held.table, clock: clock.RealClock{}, observer: held.metrics},
+		custom:   &customProvider{table: held.table, objects: objects, clock: clock.RealClock{}, observer: held.metrics},
+	}
+}
+
+// newAPI opens the secure port and serves the metrics APIs and the last decisions
+// on it.
+func newAPI(c serving.Config, p providers, last *decisionapi.Store) (*serving.Server, error) {
 	c.Codecs = &apiserver.Codecs
 	generic, err := serving.Build(c)
 	if err != nil {
@@ -30,10 +47,14 @@ func newAPI(c serving.Config, p provider.ExternalMetricsProvider, last *decision
 	}
 	describeAPI(generic.Config)
 	generic.AggregatedDiscoveryGroupManager = newLiveDiscovery(p)
+	chain := generic.BuildHandlerChainFunc
+	generic.BuildHandlerChainFunc = func(api http.Handler, c *genericapiserver.Config) http.Handler {
+		return chain(checkSelectors(api), c)
+	}
 	config := apiserver.Config{GenericConfig: generic.Config}
-	built, err := config.Complete(nil).New(Name, nil, p)
+	built, err := config.Complete(nil).New(Name, p.custom, p.external)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("install external.metrics.k8s.io: %w", err), generic.SecureServing.Listener.Close())
+		return nil, errors.Join(fmt.Errorf("install the metrics APIs: %w", err), generic.SecureServing.Listener.Close())
 	}
 	if err := decisionapi.InstallGroup(built.GenericAPIServer, decisionapi.GroupName(apiComponent), last); err != nil {
 		return nil, errors.Join(err, generic.SecureServing.Listener.Close())
@@ -47,7 +68,7 @@ func describeAPI(c *genericapiserver.Config) {
 	definitions := func(ref openapicommon.ReferenceCallback) map[string]openapicommon.OpenAPIDefinition {
 		all := map[string]openapicommon.OpenAPIDefinition{}
 		for _, get := range []openapicommon.GetOpenAPIDefinitions{
-			generatedcore.GetOpenAPIDefinitions, generatedexternal.GetOpenAPIDefinitions,
+			generatedcore.GetOpenAPIDefinitions, generatedcustom.GetOpenAPIDefinitions, generatedexternal.GetOpenAPIDefinitions,
 		} {
 			for name, definition := range get(ref) {
 				all[name] = definition

@@ -28,18 +28,21 @@ import (
 
 var epoch = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// users are the HPA controller, which may read external metrics of namespace
-// shop, and a tenant that may not.
+// users are the HPA controller, which may read all metrics of namespace shop, an
+// administrator, and a tenant that may read one that nothing serves.
 var users = map[string]servingtest.User{
 	"token-of-hpa": {Name: "hpa", May: func(s authorizationv1.SubjectAccessReviewSpec) bool {
 		return s.NonResourceAttributes != nil || (s.ResourceAttributes != nil &&
-			s.ResourceAttributes.Group == "external.metrics.k8s.io" && s.ResourceAttributes.Namespace == "shop")
+			strings.HasSuffix(s.ResourceAttributes.Group, ".metrics.k8s.io") && s.ResourceAttributes.Namespace == "shop")
 	}},
+	"token-of-admin": {Name: "admin", May: func(authorizationv1.SubjectAccessReviewSpec) bool { return true }},
 	"token-of-viewer": {Name: "viewer", May: func(s authorizationv1.SubjectAccessReviewSpec) bool {
 		return s.ResourceAttributes != nil && s.ResourceAttributes.Namespace == "shop" && s.ResourceAttributes.Resource == "decisions"
 	}},
 	"token-of-tenant": {Name: "tenant", May: func(s authorizationv1.SubjectAccessReviewSpec) bool {
-		return s.ResourceAttributes != nil && s.ResourceAttributes.Namespace == "shop" && s.ResourceAttributes.Resource == "other-metric"
+		// The name is that of an external metric, or follows that of pods.
+		return s.ResourceAttributes != nil && s.ResourceAttributes.Namespace == "shop" &&
+			(s.ResourceAttributes.Resource == "other-metric" || s.ResourceAttributes.Resource == "pods" && s.ResourceAttributes.Subresource == "other-metric")
 	}},
 }
 
@@ -53,6 +56,17 @@ type api struct {
 	table *table.Table
 	last  *decisionapi.Store
 	clock *clocktesting.FakePassiveClock
+	// objects are the cluster's, for selectors.
+	objects *cluster
+}
+
+func (a *api) providers(t *testing.T) providers {
+	t.Helper()
+	a.objects = newCluster(t)
+	return providers{
+		external: &externalProvider{table: a.table, clock: a.clock, observer: reads{}},
+		custom:   &customProvider{table: a.table, objects: a.objects.inventory, clock: a.clock, observer: reads{}},
+	}
 }
 
 func startAPI(t *testing.T) *api {
@@ -67,7 +81,7 @@ func startAPI(t *testing.T) *api {
 	}
 	server, err := newAPI(serving.Config{
 		Name: Name, Options: serving.NewOptions(), Listener: listener, Kubeconfig: servingtest.Start(t, users).Kubeconfig,
-	}, &externalProvider{table: a.table, clock: a.clock, observer: reads{}}, a.last)
+	}, a.providers(t), a.last)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,9 @@ import (
 // use, and reading it gives 404 like any other that is not served.
 const placeholder = "externalmetrics"
 
+// reasonNotFound is the cause of 404.
+const reasonNotFound = "MetricNotFound"
+
 // ReadObserver hears of serving reads, for metrics. Result is "success",
 // "notFound" or a fault's reason.
 type ReadObserver interface {
@@ -97,7 +100,7 @@ func (p *externalProvider) ListAllExternalMetrics() []provider.ExternalMetricInf
 
 func notFound(metric, message string) error {
 	return statusError(http.StatusNotFound, metav1.StatusReasonNotFound, metric,
-		decision.Fault{Reason: "MetricNotFound", Message: message}, message)
+		decision.Fault{Reason: reasonNotFound, Message: message}, message)
 }
 
 // unavailable gives no time to retry after: clients would wait for it in the

@@ -38,9 +38,12 @@ func run(ctx context.Context, flags *runtimeflags.Flags, port *serving.Options) 
 		return err
 	}
 	held := newMemory()
+	objects, err := newInventory(connection)
+	if err != nil {
+		return err
+	}
 	server, err := newAPI(
-		serving.Config{Name: Name, Options: port, Kubeconfig: flags.Kubeconfig},
-		&externalProvider{table: held.table, clock: clock.RealClock{}, observer: held.metrics}, held.last)
+		serving.Config{Name: Name, Options: port, Kubeconfig: flags.Kubeconfig}, providersOf(held, objects), held.last)
 	if err != nil {
 		return err
 	}
@@ -59,7 +62,7 @@ func run(ctx context.Context, flags *runtimeflags.Flags, port *serving.Options) 
 	if err := server.AddReadyChecks(work.controller.ReadyCheck(), work.registration.check()); err != nil {
 		return err
 	}
-	return all(ctx, server.Run, work.watch, work.registration.run, work.lead)
+	return all(ctx, server.Run, work.watch, work.registration.run, work.lead, objects.Run)
 }
 
 // memory is what the loop fills and the secure port reads.

@@ -37,6 +37,8 @@ type Table struct {
 	names map[string]int
 	// sorted caches the sorted names, nil when they changed.
 	sorted []string
+	// objects indexes the values about Kubernetes objects.
+	objects objects
 }
 
 // New makes an empty table.
@@ -46,11 +48,13 @@ func New() *Table {
 		index:     map[name][]Entry{},
 		selectors: map[decision.Unit]labels.Selector{},
 		names:     map[string]int{},
+		objects:   newObjects(),
 	}
 }
 
 // Put replaces all that an object serves. The value must not be changed after.
 func (t *Table) Put(unit decision.Unit, served query.Served) {
+	groups := groupsOf(unit, &served)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	old := t.units[unit]
@@ -66,6 +70,7 @@ func (t *Table) Put(unit decision.Unit, served query.Served) {
 	for _, s := range served.Samples {
 		t.insert(Entry{Unit: unit, Facts: &served.Facts, Sample: s})
 	}
+	t.objects.replace(groupsOf(unit, old), groups)
 }
 
 // Delete removes all that an object serves.
@@ -81,6 +86,7 @@ func (t *Table) Delete(unit decision.Unit) {
 	for _, s := range old.Samples {
 		t.remove(unit, s.Metric)
 	}
+	t.objects.replace(groupsOf(unit, old), nil)
 }
 
 func holds(served query.Served, metric string) bool {
