@@ -1,17 +1,12 @@
 package server
 
 import (
+	"github.com/quartet-autoscaling/quartet/adapter/builtin"
 	"github.com/quartet-autoscaling/quartet/adapter/source"
-	"github.com/quartet-autoscaling/quartet/adapter/source/externalgrpc"
-	"github.com/quartet-autoscaling/quartet/adapter/source/natsjetstream"
-	"github.com/quartet-autoscaling/quartet/adapter/source/postgresql"
 )
 
-// builders are the kinds of sources that are served.
+// builders are the kinds of sources that are served. One that needs nothing but
+// its object and Secrets is listed in adapter/builtin, for kubectl-quartet too.
 func builders() []source.Builder {
-	return []source.Builder{
-		natsjetstream.NewBuilder(),
-		postgresql.NewBuilder(),
-		externalgrpc.NewBuilder(),
-	}
+	return builtin.Builders()
 }

@@ -1,0 +1,21 @@
+// Package builtin lists the kinds of sources that Quartet reads, in one place for
+// all who read them: the adapter, which serves them, and kubectl-quartet, which
+// tries them. It knows nothing of any of them but its name.
+package builtin
+
+import (
+	"github.com/quartet-autoscaling/quartet/adapter/source"
+	"github.com/quartet-autoscaling/quartet/adapter/source/externalgrpc"
+	"github.com/quartet-autoscaling/quartet/adapter/source/natsjetstream"
+	"github.com/quartet-autoscaling/quartet/adapter/source/postgresql"
+)
+
+// Builders are the kinds of sources. A kind that needs more than its object and
+// Secrets is added by those who can give it.
+func Builders() []source.Builder {
+	return []source.Builder{
+		natsjetstream.NewBuilder(),
+		postgresql.NewBuilder(),
+		externalgrpc.NewBuilder(),
+	}
+}
