@@ -63,8 +63,8 @@ func Postgres(ctx context.Context, c PostgresConfig) (Config, error) {
 		"-c", "max_connections=40",
 	}
 	if c.Certificate != "" {
-		key, err := ownCopy(c.Key, filepath.Join(c.Dir, "postgres.key"))
-		if err != nil {
+		key := filepath.Join(c.Dir, "postgres.key")
+		if err := ownCopy(c.Key, key, postgresUser); err != nil {
 			return Config{}, err
 		}
 		args = append(args, "-c", "ssl=on", "-c", "ssl_ca_file="+c.CA, "-c", "ssl_cert_file="+c.Certificate, "-c", "ssl_key_file="+key)
@@ -146,15 +146,15 @@ func chown(name string, paths ...string) error {
 	return nil
 }
 
-// ownCopy copies a key so that only the user of a server's folder can read it:
-// servers refuse others.
-func ownCopy(from, to string) (string, error) {
+// ownCopy copies a key so that only a server's user can read it: servers refuse
+// others.
+func ownCopy(from, to, name string) error {
 	content, err := os.ReadFile(from)
 	if err != nil {
-		return "", err
+		return err
 	}
 	if err := os.WriteFile(to, content, 0o600); err != nil {
-		return "", err
+		return err
 	}
-	return to, chown(postgresUser, to)
+	return chown(name, to)
 }

@@ -58,7 +58,18 @@ type Server struct {
 // Folder makes a folder for a server's data, readable by others, since some
 // servers refuse to run as root.
 func Folder(name string) (string, error) {
-	dir, err := os.MkdirTemp("", "quartet-"+name+"-")
+	return FolderIn("", name)
+}
+
+// FolderIn makes such a folder in another one, which is made where it is missing;
+// empty is the system's for temporary files.
+func FolderIn(parent, name string) (string, error) {
+	if parent != "" {
+		if err := os.MkdirAll(parent, 0o755); err != nil {
+			return "", fmt.Errorf("making a folder for %s: %w", name, err)
+		}
+	}
+	dir, err := os.MkdirTemp(parent, "quartet-"+name+"-")
 	if err != nil {
 		return "", fmt.Errorf("making a folder for %s: %w", name, err)
 	}

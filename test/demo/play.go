@@ -90,7 +90,7 @@ func (p *play) furnish(ctx context.Context, s settings, progress io.Writer) erro
 	if err := p.release.WaitReady(ctx); err != nil {
 		return fmt.Errorf("wait for the binaries: %w", err)
 	}
-	if err := apply(ctx, p.lab, p.broker.Source()); err != nil {
+	if err := apply(ctx, p.lab, p.broker); err != nil {
 		return err
 	}
 	p.meter = reaction.NewMeter(averageValue, tolerance, maxReplicas)
@@ -206,7 +206,7 @@ func (p *play) close() error {
 		p.budgets.Stop()
 	}
 	if p.broker != nil {
-		p.broker.Shutdown()
+		p.broker.Close()
 	}
 	return p.lab.Stop()
 }

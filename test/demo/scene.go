@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
-	"github.com/quartet-autoscaling/quartet/api/v1alpha1"
 	"github.com/quartet-autoscaling/quartet/test/lab/lab"
+	"github.com/quartet-autoscaling/quartet/test/queue"
 )
 
 // What scene.yaml says, for the parts that work beside it.
@@ -45,14 +47,35 @@ var scene string
 //go:embed pool.yaml
 var pool string
 
+// credentials is the Secret that the queue's source names, empty where it names
+// none.
+func credentials(broker queue.Broker) (string, error) {
+	if broker.Credentials() == nil {
+		return "", nil
+	}
+	secret, err := json.Marshal(&corev1.Secret{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: queue.CredentialsSecret},
+		StringData: broker.Credentials(),
+	})
+	if err != nil {
+		return "", fmt.Errorf("write down the queue's credentials: %w", err)
+	}
+	return "---\n" + string(secret) + "\n", nil
+}
+
 // apply puts the scene's objects into the cluster with the lab's own kubectl: the
 // pool first, so that the pods find a node.
-func apply(ctx context.Context, l *lab.Lab, queue v1alpha1.Source) error {
-	source, err := json.Marshal(queue) // JSON is YAML
+func apply(ctx context.Context, l *lab.Lab, broker queue.Broker) error {
+	source, err := json.Marshal(broker.Source()) // JSON is YAML
 	if err != nil {
 		return fmt.Errorf("write down the queue's source: %w", err)
 	}
-	for _, text := range []string{pool, strings.ReplaceAll(scene, "${SOURCE}", string(source))} {
+	secret, err := credentials(broker)
+	if err != nil {
+		return err
+	}
+	for _, text := range []string{pool, strings.ReplaceAll(scene, "${SOURCE}", string(source)) + secret} {
 		if _, err := l.KubectlInput(ctx, text, "apply", "-f", "-"); err != nil {
 			return fmt.Errorf("apply the scene: %w", err)
 		}
@@ -70,8 +93,10 @@ func chartValues(ledgers string) map[string]any {
 	component := func(args ...any) map[string]any {
 		return map[string]any{"enabled": true, "extraArgs": append([]any{"--ledger-dir=" + ledgers}, args...)}
 	}
+	adapter := component()
+	adapter["secretNamespaces"] = []any{"*"} // the demo's namespace is not there yet
 	return map[string]any{
-		"metricsAdapter": component(),
+		"metricsAdapter": adapter,
 		"hpaController":  component("--horizontal-pod-autoscaler-sync-period=1s"),
 		"vpaRecommender": component("--recommender-interval=5s"),
 		"vpaUpdater":     component("--updater-interval=5s"),

@@ -104,8 +104,10 @@ func chartValues(ledgers string) map[string]any {
 	component := func(args ...any) map[string]any {
 		return map[string]any{"enabled": true, "extraArgs": append([]any{"--ledger-dir=" + ledgers}, args...)}
 	}
+	adapter := component()
+	adapter["secretNamespaces"] = []any{"*"} // each test has a namespace of its own
 	return map[string]any{
-		"metricsAdapter": component(),
+		"metricsAdapter": adapter,
 		"hpaController": component("--horizontal-pod-autoscaler-sync-period=1s",
 			// The tests' pods are young: their usage counts from the start.
 			"--horizontal-pod-autoscaler-cpu-initialization-period=1s",

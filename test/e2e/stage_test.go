@@ -69,6 +69,9 @@ func newStageOf(t *testing.T, l *lab.Lab, system string) *stage {
 // withQueueLoop adds workers, the MetricSource and an HPA on its metric.
 func (s *stage) withQueueLoop() *stage {
 	s.t.Helper()
+	if data := s.broker.Credentials(); data != nil {
+		s.create(&corev1.Secret{ObjectMeta: s.meta(queue.CredentialsSecret), StringData: data})
+	}
 	s.create(s.deployment(1), s.metricSource(), s.hpa(autoscalingv2.MetricSpec{
 		Type: autoscalingv2.ExternalMetricSourceType,
 		External: &autoscalingv2.ExternalMetricSource{

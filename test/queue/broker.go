@@ -15,6 +15,9 @@ import (
 // its message to another one, where the broker does not see that it is lost.
 const AckWait = 5 * time.Second
 
+// CredentialsSecret is the name of the Secret that a Source may name.
+const CredentialsSecret = "queue"
+
 // receiveWait is how long a worker waits for a message before it asks again.
 const receiveWait = time.Second
 
@@ -29,8 +32,11 @@ var ErrLost = errors.New("the message was lost to another worker")
 
 // Broker is a broker with one queue on it. Its messages survive Shutdown.
 type Broker interface {
-	// Source is where a MetricSource reads the queue's depth, without credentials.
+	// Source is where a MetricSource reads the queue's depth.
 	Source() v1alpha1.Source
+	// Credentials are the data of the Secret CredentialsSecret that Source names,
+	// nil where it names none.
+	Credentials() map[string]string
 	// Connect opens a connection that comes back by itself after the broker did.
 	Connect(name string) (Connection, error)
 	// Shutdown stops the broker as if its machine had gone; Start brings it back,
@@ -61,8 +67,10 @@ type Message interface {
 
 // starters make a broker with its files in dir, by the name of its system.
 var starters = map[string]func(ctx context.Context, dir string) (Broker, error){
-	"kafka": StartKafka,
-	"nats":  StartNATS,
+	"kafka":    StartKafka,
+	"nats":     StartNATS,
+	"rabbitmq": StartRabbitMQ,
+	"redis":    StartRedis,
 }
 
 // Systems are the names of the brokers that Start knows, sorted.

@@ -87,6 +87,9 @@ func (b *Kafka) Source() v1alpha1.Source {
 	}}
 }
 
+// Credentials are none.
+func (b *Kafka) Credentials() map[string]string { return nil }
+
 // Connect makes a client. It joins the group when it first receives.
 func (b *Kafka) Connect(name string) (Connection, error) {
 	c := &kafkaConnection{broker: b, name: name}

@@ -107,6 +107,9 @@ func (b *NATS) dial(name string) (*nats.Conn, error) {
 	return nats.Connect(b.URL(), nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectWait(200*time.Millisecond), nats.RetryOnFailedConnect(true))
 }
 
+// Credentials are none.
+func (b *NATS) Credentials() map[string]string { return nil }
+
 // Connect opens a connection.
 func (b *NATS) Connect(name string) (Connection, error) {
 	conn, err := b.dial(name)
