@@ -8,6 +8,7 @@ import (
 	"github.com/quartet-autoscaling/quartet/adapter/source/externalgrpc"
 	"github.com/quartet-autoscaling/quartet/adapter/source/natsjetstream"
 	"github.com/quartet-autoscaling/quartet/adapter/source/postgresql"
+	"github.com/quartet-autoscaling/quartet/adapter/source/redis"
 )
 
 // Builders are the kinds of sources. A kind that needs more than its object and
@@ -15,6 +16,7 @@ import (
 func Builders() []source.Builder {
 	return []source.Builder{
 		natsjetstream.NewBuilder(),
+		redis.NewBuilder(),
 		postgresql.NewBuilder(),
 		externalgrpc.NewBuilder(),
 	}
