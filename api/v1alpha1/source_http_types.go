@@ -62,8 +62,10 @@ type HTTPSource struct {
 }
 
 // HTTPPods is the document of each Ready pod of a selector.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.selector.matchLabels) || has(self.selector.matchExpressions)",message="selector must have matchLabels or matchExpressions: an empty one would choose every pod of the namespace",fieldPath=".selector"
 type HTTPPods struct {
-	// selector of the pods.
+	// selector of the pods, which are of this object's namespace.
 	Selector metav1.LabelSelector `json:"selector"`
 	// port, by number or by the name that a container gives it.
 	Port intstr.IntOrString `json:"port"`
