@@ -97,6 +97,7 @@ func checkDeath(t *testing.T, url string, server *brokers.Server) {
 
 // TestSecured asks a server that wants a password and a client's certificate.
 func TestSecured(t *testing.T) {
+	t.Parallel()
 	const password = "correct-horse-battery"
 	dir := t.TempDir()
 	ours, other := brokertest.NewAuthority(t, dir), brokertest.NewAuthority(t, t.TempDir())
@@ -134,18 +135,18 @@ func TestSecured(t *testing.T) {
 		"another server's name": {basic, v1alpha1.TLS{CA: key("ca"), ServerName: "elsewhere"}, good, source.ReasonTLS},
 	} {
 		t.Run(name, func(t *testing.T) {
-			asked := spec("queue_depth", settings.URL())
+			asked := spec("vector(3)", settings.URL())
 			asked.Auth, asked.TLS = test.auth, &test.tls
 			p := open(t, asked, test.secrets)
 			if test.reason == "" {
-				await(t, p)
+				mustPoll(t, p)
 				return
 			}
 			noSecrets(t, wantFailure(t, p, pollTimeout, test.reason), test.secrets)
 		})
 	}
 	t.Run("no certificate", func(t *testing.T) {
-		asked := spec("queue_depth", settings.URL())
+		asked := spec("vector(3)", settings.URL())
 		asked.Auth, asked.TLS = basic, &v1alpha1.TLS{CA: key("ca")}
 		// The server hangs up, and whether its reason comes through is a race of it.
 		_, err := poll(t, open(t, asked, good), pollTimeout)

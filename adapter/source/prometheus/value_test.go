@@ -28,6 +28,7 @@ old_depth 5 %d
 
 // TestAgainstTheRealServer asks one server everything that leaves it as it is.
 func TestAgainstTheRealServer(t *testing.T) {
+	t.Parallel()
 	scraped := startTarget(t, exposition())
 	settings, server := startServer(t, scraped, nil)
 	url := settings.URL()
