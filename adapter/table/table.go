@@ -39,6 +39,9 @@ type Table struct {
 	sorted []string
 	// objects indexes the values about Kubernetes objects.
 	objects objects
+	// listeners are told of what was touched; the slice is never changed in place.
+	listeners []*listener
+	touched   []Changed
 }
 
 // New makes an empty table.
@@ -54,6 +57,7 @@ func New() *Table {
 
 // Put replaces all that an object serves. The value must not be changed after.
 func (t *Table) Put(unit decision.Unit, served query.Served) {
+	defer t.tell()
 	groups := groupsOf(unit, &served)
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -75,6 +79,7 @@ func (t *Table) Put(unit decision.Unit, served query.Served) {
 
 // Delete removes all that an object serves.
 func (t *Table) Delete(unit decision.Unit) {
+	defer t.tell()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	old := t.units[unit]
@@ -95,6 +100,7 @@ func holds(served query.Served, metric string) bool {
 
 func (t *Table) insert(e Entry) {
 	key := name{e.Unit.Namespace, e.Sample.Metric}
+	t.touch(key)
 	entries := t.index[key]
 	if i := slices.IndexFunc(entries, func(o Entry) bool { return o.Unit == e.Unit }); i >= 0 {
 		entries[i] = e
@@ -110,6 +116,7 @@ func (t *Table) insert(e Entry) {
 
 func (t *Table) remove(unit decision.Unit, metric string) {
 	key := name{unit.Namespace, metric}
+	t.touch(key)
 	entries := slices.DeleteFunc(t.index[key], func(o Entry) bool { return o.Unit == unit })
 	if len(entries) == 0 {
 		delete(t.index, key)

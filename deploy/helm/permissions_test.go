@@ -25,6 +25,7 @@ var permissions = map[string][]string{
 	"Role quartet:metrics-adapter:leader-election": leading("metrics-adapter"),
 	"quartet:hpa-controller": {
 		"*/*/scale get update",
+		"adapter.decisions.quartet.dev/metricchanges watch",
 		"autoscaling/horizontalpodautoscalers get list watch",
 		"autoscaling/horizontalpodautoscalers/status update",
 		"custom.metrics.k8s.io/* get list",

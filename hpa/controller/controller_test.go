@@ -107,7 +107,7 @@ func start(t *testing.T, mode runtimeflags.Mode, hpa *autoscalingv2.HorizontalPo
 	return startOn(t, mode, fake.NewClientset(hpa))
 }
 
-func startOn(t *testing.T, mode runtimeflags.Mode, client *fake.Clientset) *bench {
+func startOn(t *testing.T, mode runtimeflags.Mode, client *fake.Clientset, prepare ...func(*controller)) *bench {
 	t.Helper()
 	b := &bench{client: client, events: record.NewFakeRecorder(1000), scale: 2, depth: 20000}
 	b.store = decisionapi.NewStore(decisionapi.StoreConfig{Component: apiComponent, Kind: replicas.Kind})
@@ -123,6 +123,9 @@ func startOn(t *testing.T, mode runtimeflags.Mode, client *fake.Clientset) *benc
 		t.Fatal(err)
 	}
 	c.publisher = &publisher{outlets: outlets{hpas: b.client.AutoscalingV2(), recorder: b.events, store: b.store, metrics: b.metrics}}
+	for _, p := range prepare {
+		p(c)
+	}
 	options := NewOptions()
 	flags := runtimeflags.New(runtimeflags.Acting)
 	flags.Mode = mode

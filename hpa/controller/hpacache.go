@@ -5,6 +5,7 @@ import (
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	autoscalinginformers "k8s.io/client-go/informers/autoscaling/v2"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -17,7 +18,7 @@ type hpaCache struct {
 }
 
 func newHPACache(client kubernetes.Interface) (*hpaCache, error) {
-	informer := autoscalinginformers.NewHorizontalPodAutoscalerInformer(client, metav1.NamespaceAll, 0, cache.Indexers{})
+	informer := autoscalinginformers.NewHorizontalPodAutoscalerInformer(client, metav1.NamespaceAll, 0, cache.Indexers{byExternalMetric: externalMetrics})
 	if err := informer.SetTransform(reduceHPA); err != nil {
 		return nil, err
 	}
@@ -36,6 +37,41 @@ func (c *hpaCache) get(namespace, name string) *autoscalingv2.HorizontalPodAutos
 	}
 	hpa, _ := o.(*autoscalingv2.HorizontalPodAutoscaler)
 	return hpa
+}
+
+// byExternalMetric finds objects by the external metrics that they name.
+const byExternalMetric = "external-metric"
+
+// externalMetrics are an object's keys in that index: each metric with the
+// object's namespace, and without.
+func externalMetrics(o any) ([]string, error) {
+	hpa, ok := o.(*autoscalingv2.HorizontalPodAutoscaler)
+	if !ok {
+		return nil, nil
+	}
+	var keys []string
+	for i := range hpa.Spec.Metrics {
+		if external := hpa.Spec.Metrics[i].External; external != nil {
+			keys = append(keys, hpa.Namespace+"/"+external.Metric.Name, "/"+external.Metric.Name)
+		}
+	}
+	return keys, nil
+}
+
+// naming gives the objects of a namespace that name an external metric, of all
+// namespaces where it is empty.
+func (c *hpaCache) naming(namespace, metric string) []types.NamespacedName {
+	found, err := c.informer.GetIndexer().ByIndex(byExternalMetric, namespace+"/"+metric)
+	if err != nil {
+		return nil
+	}
+	keys := make([]types.NamespacedName, 0, len(found))
+	for _, o := range found {
+		if hpa, ok := o.(*autoscalingv2.HorizontalPodAutoscaler); ok {
+			keys = append(keys, types.NamespacedName{Namespace: hpa.Namespace, Name: hpa.Name})
+		}
+	}
+	return keys
 }
 
 // reduceHPA keeps of the managed fields only who wrote the status and when.

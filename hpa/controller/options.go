@@ -14,6 +14,9 @@ import (
 type Options struct {
 	// ConcurrentSyncs is how many objects are decided on at the same time.
 	ConcurrentSyncs int
+	// ReactToMetricChanges has an object decided on at once when an external metric
+	// of its changes, where the metrics adapter tells of it.
+	ReactToMetricChanges bool
 	// Rules are the flags that decisions are made by.
 	Rules replicas.Config
 }
@@ -21,7 +24,7 @@ type Options struct {
 // NewOptions gives the defaults.
 func NewOptions() *Options {
 	return &Options{
-		ConcurrentSyncs: 5,
+		ConcurrentSyncs: 5, ReactToMetricChanges: true,
 		Rules: replicas.Config{
 			SyncPeriod:              15 * time.Second,
 			Tolerance:               0.1,
@@ -33,6 +36,7 @@ func NewOptions() *Options {
 }
 
 const (
+	flagReact          = "react-to-metric-changes"
 	flagSyncs          = "concurrent-horizontal-pod-autoscaler-syncs"
 	flagSyncPeriod     = "horizontal-pod-autoscaler-sync-period"
 	flagStabilization  = "horizontal-pod-autoscaler-downscale-stabilization"
@@ -47,6 +51,8 @@ const (
 func (o *Options) AddFlags(fs *pflag.FlagSet) {
 	fs.IntVar(&o.ConcurrentSyncs, flagSyncs, o.ConcurrentSyncs,
 		"How many objects are decided on at the same time. More react faster and ask the API server and the metrics APIs for more at once.")
+	fs.BoolVar(&o.ReactToMetricChanges, flagReact, o.ReactToMetricChanges,
+		"Decide on an object at once when an external metric of its changes, where metrics-adapter tells of it. Off, objects are decided on by the sync period only.")
 	fs.DurationVar(&o.Rules.SyncPeriod, flagSyncPeriod, o.Rules.SyncPeriod,
 		"The time from one decision on an object to the next.")
 	fs.DurationVar(&o.Rules.DownscaleStabilization, flagStabilization, o.Rules.DownscaleStabilization,

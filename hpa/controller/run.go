@@ -56,6 +56,8 @@ type controller struct {
 	pods      *kube.Pods
 	workers   *workers
 	publisher *publisher
+	// reactions is nil where they are switched off.
+	reactions *reactions
 	// ledger is nil without --ledger-dir.
 	ledger *writer
 }
@@ -70,6 +72,9 @@ func build(ctx context.Context, frame *component.Frame, s settings) (*controller
 		return nil, err
 	}
 	if c.pods, err = kube.NewPods(client); err != nil {
+		return nil, err
+	}
+	if c.reactions, err = newReactions(frame.REST, c.hpas, s.options); err != nil {
 		return nil, err
 	}
 	scales, err := kube.NewScales(frame.REST)
@@ -109,8 +114,9 @@ func (c *controller) assemble(ctx context.Context, s settings, o *observer) erro
 	}
 	c.workers = &workers{
 		count: s.options.ConcurrentSyncs, period: s.options.Rules.SyncPeriod, hpas: c.hpas, loop: turning,
-		counted: c.publisher.metrics.turned, seen: c.publisher.metrics.seen,
+		counted: c.publisher.metrics.turned, seen: c.publisher.metrics.seen, reactions: c.reactions,
 		forget: func(key types.NamespacedName, unit decision.Unit) {
+			c.reactions.forget(key)
 			o.rivals.forget(key)
 			c.publisher.forget(unit)
 			if c.ledger != nil {
@@ -147,6 +153,7 @@ func (c *controller) work(frame *component.Frame) component.Work {
 			c.listed().Check(),
 			frame.LeaderCheck(),
 			{Name: "other-writers", Func: c.publisher.otherWriters},
+			c.reactions.check(),
 		},
 	}
 }

@@ -38,6 +38,8 @@ type workers struct {
 	counted func(d replicas.Decision, o decision.Outcome, took time.Duration)
 	seen    func(decision.Unit)
 	forget  func(types.NamespacedName, decision.Unit)
+	// reactions bring turns forward; nil for none.
+	reactions *reactions
 
 	queue workqueue.TypedDelayingInterface[types.NamespacedName]
 
@@ -69,6 +71,7 @@ func (w *workers) run(ctx context.Context) error {
 			}
 		})
 	}
+	working.Go(func() { w.reactions.run(ctx, w.queue.AddAfter) })
 	<-ctx.Done()
 	w.queue.ShutDown()
 	late := time.AfterFunc(grace, cancel)
@@ -138,6 +141,7 @@ func (w *workers) turn(ctx context.Context, key types.NamespacedName) (again boo
 		telemetry.Logger(ctx).LogAttrs(ctx, slog.LevelError, "Could not observe", slog.String("hpa", key.String()), slog.Any("error", err))
 	default:
 		w.counted(d, outcome, time.Since(start))
+		w.reactions.turned(key, d, outcome)
 	}
 	return true
 }
