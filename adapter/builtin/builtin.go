@@ -6,6 +6,7 @@ package builtin
 import (
 	"github.com/quartet-autoscaling/quartet/adapter/source"
 	"github.com/quartet-autoscaling/quartet/adapter/source/externalgrpc"
+	"github.com/quartet-autoscaling/quartet/adapter/source/mysql"
 	"github.com/quartet-autoscaling/quartet/adapter/source/natsjetstream"
 	"github.com/quartet-autoscaling/quartet/adapter/source/postgresql"
 	"github.com/quartet-autoscaling/quartet/adapter/source/redis"
@@ -18,6 +19,7 @@ func Builders() []source.Builder {
 		natsjetstream.NewBuilder(),
 		redis.NewBuilder(),
 		postgresql.NewBuilder(),
+		mysql.NewBuilder(),
 		externalgrpc.NewBuilder(),
 	}
 }

@@ -24,7 +24,7 @@ type poller struct {
 	once  sync.Once
 }
 
-func (p *poller) Close() { p.once.Do(p.link.release) }
+func (p *poller) Close() { p.once.Do(p.link.Release) }
 
 // Poll runs the statement in a transaction of its own, which is always rolled
 // back.
@@ -33,7 +33,7 @@ func (p *poller) Poll(ctx context.Context) (query.Reading, error) {
 	if err != nil {
 		return query.Reading{}, p.query.failure(err)
 	}
-	defer p.link.give(conn)
+	defer p.link.Give(conn)
 	result, err := run(ctx, conn, p.query.statement)
 	if !conn.IsClosed() {
 		// A connection that cannot be brought out of its transaction is not kept.
@@ -42,6 +42,7 @@ func (p *poller) Poll(ctx context.Context) (query.Reading, error) {
 	if err != nil {
 		return query.Reading{}, p.query.failure(err)
 	}
+	source.Record(ctx, p.query.server, result.Text)
 	value, err := result.Value()
 	if err != nil {
 		return query.Reading{}, err
@@ -53,7 +54,7 @@ func (p *poller) Poll(ctx context.Context) (query.Reading, error) {
 // connection that was lost while it was idle is made again.
 func (p *poller) begin(ctx context.Context) (*pgconn.PgConn, sqlvalue.Asked, error) {
 	for {
-		conn, used, err := p.link.take(ctx)
+		conn, used, err := p.link.Take(ctx)
 		if err != nil {
 			return nil, sqlvalue.Asked{}, err
 		}
@@ -62,7 +63,7 @@ func (p *poller) begin(ctx context.Context) (*pgconn.PgConn, sqlvalue.Asked, err
 			return conn, asked, nil
 		}
 		lost := conn.IsClosed()
-		p.link.give(conn)
+		p.link.Give(conn)
 		if !used || !lost || ctx.Err() != nil {
 			return nil, sqlvalue.Asked{}, err
 		}

@@ -241,8 +241,8 @@ func (c *cluster) testSlow(t *testing.T) {
 	t.Run("by its own limit", func(t *testing.T) {
 		p := open(t, c.spec("SELECT count(*) FROM pg_sleep(60) AS slow_one"))
 		began := time.Now()
-		message := wantFailure(t, p, 400*time.Millisecond, source.ReasonTimeout)
-		if took := time.Since(began); took > 2*time.Second || !strings.Contains(message, "57014") {
+		message := wantFailure(t, p, 2*time.Second, source.ReasonTimeout)
+		if took := time.Since(began); took > 5*time.Second || !strings.Contains(message, "57014") {
 			t.Errorf("after %s: %s", took, message)
 		}
 		if n := c.running(t, "slow_one"); n != "0" {
@@ -341,15 +341,18 @@ func (c *cluster) testKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantFailure(t, p, pollTimeout, source.ReasonUnreachable)
-	if err := c.Restart(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	c.restart(t)
 	mustPoll(t, p)
 	if err := c.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Restart(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	c.restart(t)
 	mustPoll(t, p) // over the connection that was lost meanwhile
+}
+
+// restart runs the killed server again. The processes of its connections take a
+// moment to see that it is gone, and no new one starts before.
+func (c *cluster) restart(t *testing.T) {
+	t.Helper()
+	brokertest.Eventually(t, "the server starts again", func() error { return c.Restart(t.Context()) })
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/quartet-autoscaling/quartet/adapter/source"
 	"github.com/quartet-autoscaling/quartet/adapter/source/access"
+	"github.com/quartet-autoscaling/quartet/adapter/source/sqlconn"
 	"github.com/quartet-autoscaling/quartet/adapter/source/sqlvalue"
 	"github.com/quartet-autoscaling/quartet/api/v1alpha1"
 )
@@ -30,7 +31,7 @@ const (
 type Builder struct{ pool *pool }
 
 // NewBuilder makes a Builder without any connection.
-func NewBuilder() *Builder { return &Builder{pool: newPool()} }
+func NewBuilder() *Builder { return &Builder{pool: sqlconn.NewPool[*pgconn.PgConn]()} }
 
 // Kind is this system's name.
 func (b *Builder) Kind() string { return Kind }
@@ -123,12 +124,15 @@ func (q *pgQuery) Key() string     { return q.key }
 func (q *pgQuery) Subject() string { return q.subject }
 func (q *pgQuery) String() string  { return Kind + " " + q.server + "/" + q.database }
 
+// Server is the address, whose limits all its databases share.
+func (q *pgQuery) Server() string { return q.server }
+
 // GoString keeps credentials out of %#v.
 func (q *pgQuery) GoString() string { return q.String() }
 
 // Open makes the poller. The connection is made by the first poll.
 func (q *pgQuery) Open() (source.Poller, error) {
-	p := &poller{query: q, link: q.pool.acquire(q)}
+	p := &poller{query: q, link: q.acquire()}
 	if q.channel == "" {
 		return p, nil
 	}

@@ -42,6 +42,25 @@ type Result struct {
 	Rows [][]*string
 }
 
+// Text is the result for people: a line of names, and one for each row.
+func (r Result) Text() []byte {
+	text := []byte(strings.Join(r.Columns, "\t") + "\n")
+	for _, row := range r.Rows {
+		for i, cell := range row {
+			if i > 0 {
+				text = append(text, '\t')
+			}
+			if cell == nil {
+				text = append(text, "NULL"...)
+			} else {
+				text = append(text, *cell...)
+			}
+		}
+		text = append(text, '\n')
+	}
+	return text
+}
+
 // Value is what a result gives.
 type Value struct {
 	query.Gauge

@@ -90,6 +90,13 @@ func TestValue(t *testing.T) {
 	}
 }
 
+func TestText(t *testing.T) {
+	r := sqlvalue.Result{Columns: []string{"v", "sampled_at"}, Rows: [][]*string{row("7", "NULL"), row("8", "x")}}
+	if got, want := string(r.Text()), "v\tsampled_at\n7\tNULL\n8\tx\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // TestReadingIsOfTheServersTime places values on this process's clock, with the
 // server's clock an hour ahead.
 func TestReadingIsOfTheServersTime(t *testing.T) {
