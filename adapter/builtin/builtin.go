@@ -9,6 +9,7 @@ import (
 	"github.com/quartet-autoscaling/quartet/adapter/source/mysql"
 	"github.com/quartet-autoscaling/quartet/adapter/source/natsjetstream"
 	"github.com/quartet-autoscaling/quartet/adapter/source/postgresql"
+	"github.com/quartet-autoscaling/quartet/adapter/source/rabbitmq"
 	"github.com/quartet-autoscaling/quartet/adapter/source/redis"
 )
 
@@ -18,6 +19,7 @@ func Builders() []source.Builder {
 	return []source.Builder{
 		natsjetstream.NewBuilder(),
 		redis.NewBuilder(),
+		rabbitmq.NewBuilder(),
 		postgresql.NewBuilder(),
 		mysql.NewBuilder(),
 		externalgrpc.NewBuilder(),
