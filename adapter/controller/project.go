@@ -2,6 +2,7 @@ package controller
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 
@@ -40,6 +41,18 @@ func (o *object) metricNames() []string {
 		names = append(names, m.Name)
 	}
 	return names
+}
+
+// Spec gives the part of a MetricSource or a ClusterMetricSource that decisions
+// are made from, for those who decide without a cluster. Description is what the
+// source is called.
+func Spec(o client.Object, description string) (query.Spec, error) {
+	object := viewOf(o)
+	if object == nil {
+		return query.Spec{}, fmt.Errorf("a %T is no source of metrics", o)
+	}
+	_, err := object.namespaces()
+	return project(object, description), err
 }
 
 // project makes the part of an object that decisions are made from. Where its

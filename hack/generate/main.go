@@ -51,6 +51,14 @@ var outputs = []output{
 		},
 	},
 	{
+		// The CRDs that kubectl-quartet checks drafts by.
+		dir: "api/crds", glob: "*metricsources.yaml",
+		command: []string{
+			"go", "tool", "-modfile=hack/tools/controller-gen/go.mod", "controller-gen",
+			"crd", "paths=./api/v1alpha1/...", "output:crd:dir=",
+		},
+	},
+	{
 		dir: "deploy/helm/quartet/files/crds/vpa", glob: "*.yaml",
 		upstream: &moduleFile{module: "k8s.io/autoscaler/vertical-pod-autoscaler", path: "deploy/vpa-v1-crd-gen.yaml"},
 	},

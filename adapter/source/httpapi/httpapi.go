@@ -120,6 +120,9 @@ func (c *Client) Get(ctx context.Context, address string, header http.Header) (D
 	case len(document.Body) > MaxBody:
 		return Document{}, source.Errorf(source.ReasonBadReply, "%s answered with more than %d MiB", Server(address), MaxBody>>20)
 	}
+	source.Record(ctx, Server(address), func() []byte {
+		return []byte(access.Scrub(string(document.Body), c.auth.secrets()...))
+	})
 	return document, nil
 }
 

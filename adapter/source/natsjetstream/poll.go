@@ -64,6 +64,7 @@ func (p *poller) ask(ctx context.Context, nc *nats.Conn, subject string, body []
 	began := time.Now()
 	reply, err := nc.RequestWithContext(ctx, p.prefix()+subject, body)
 	if err == nil {
+		source.Record(ctx, p.prefix()+subject, func() []byte { return reply.Data })
 		return reply.Data, nil
 	}
 	servers := strings.Join(p.query.link.servers, ",")

@@ -87,7 +87,7 @@ func NewCommand(streams Streams) *cobra.Command {
 	root.SetOut(streams.Out)
 	root.SetErr(streams.Err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newExplain(), newReplay(), newDemo(), newVersion())
+	root.AddCommand(newExplain(), newMetric(), newReplay(), newDemo(), newVersion())
 	return root
 }
 
