@@ -15,6 +15,7 @@ import (
 	generatedexternal "sigs.k8s.io/custom-metrics-apiserver/pkg/generated/openapi/externalmetrics"
 	"sigs.k8s.io/custom-metrics-apiserver/pkg/provider"
 
+	"github.com/quartet-autoscaling/quartet/adapter/server/peer"
 	"github.com/quartet-autoscaling/quartet/internal/buildinfo"
 	"github.com/quartet-autoscaling/quartet/internal/decisionapi"
 	"github.com/quartet-autoscaling/quartet/internal/serving"
@@ -29,10 +30,10 @@ type providers struct {
 	custom   provider.CustomMetricsProvider
 }
 
-// providersOf answers from memory.
-func providersOf(held memory, objects Inventory) providers {
+// providersOf answers from memory, and asks peers for what is not there.
+func providersOf(held memory, objects Inventory, peers *peer.Set) providers {
 	return providers{
-		external: &externalProvider{table: held.table, clock: clock.RealClock{}, observer: held.metrics},
+		external: &externalProvider{table: held.table, clock: clock.RealClock{}, observer: held.metrics, peers: peers},
 		custom:   &customProvider{table: held.table, objects: objects, clock: clock.RealClock{}, observer: held.metrics},
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/custom-metrics-apiserver/pkg/provider"
 
 	"github.com/quartet-autoscaling/quartet/adapter/query"
+	"github.com/quartet-autoscaling/quartet/adapter/server/peer"
 	"github.com/quartet-autoscaling/quartet/adapter/table"
 	"github.com/quartet-autoscaling/quartet/internal/decision"
 	"github.com/quartet-autoscaling/quartet/internal/decisionapi"
@@ -60,16 +61,21 @@ type api struct {
 	objects *cluster
 }
 
-func (a *api) providers(t *testing.T) providers {
+func (a *api) providers(t *testing.T, peers *peer.Set) providers {
 	t.Helper()
 	a.objects = newCluster(t)
 	return providers{
-		external: &externalProvider{table: a.table, clock: a.clock, observer: reads{}},
+		external: &externalProvider{table: a.table, clock: a.clock, observer: reads{}, peers: peers},
 		custom:   &customProvider{table: a.table, objects: a.objects.inventory, clock: a.clock, observer: reads{}},
 	}
 }
 
 func startAPI(t *testing.T) *api {
+	t.Helper()
+	return startAPIWith(t, nil)
+}
+
+func startAPIWith(t *testing.T, peers *peer.Set) *api {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -81,7 +87,7 @@ func startAPI(t *testing.T) *api {
 	}
 	server, err := newAPI(serving.Config{
 		Name: Name, Options: serving.NewOptions(), Listener: listener, Kubeconfig: servingtest.Start(t, users).Kubeconfig,
-	}, a.providers(t), a.last)
+	}, a.providers(t, peers), a.last)
 	if err != nil {
 		t.Fatal(err)
 	}

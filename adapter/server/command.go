@@ -20,13 +20,14 @@ func NewCommand() *runtimeflags.Command {
 	// Acting: the status of objects is written by an elected leader.
 	flags := runtimeflags.New(runtimeflags.Acting)
 	port := serving.NewOptions()
+	others := &peerOptions{}
 	return &runtimeflags.Command{
 		Name:    Name,
 		Short:   "serves queues and queries as external metrics, each sample with its own time",
 		Flags:   flags,
-		Options: []runtimeflags.Options{port},
+		Options: []runtimeflags.Options{port, others},
 		Run: func(ctx context.Context) error {
-			return run(ctx, flags, port)
+			return run(ctx, flags, port, others)
 		},
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/custom-metrics-apiserver/pkg/provider"
 
 	"github.com/quartet-autoscaling/quartet/adapter/query"
+	"github.com/quartet-autoscaling/quartet/adapter/server/peer"
 	"github.com/quartet-autoscaling/quartet/adapter/table"
 	"github.com/quartet-autoscaling/quartet/internal/decision"
 )
@@ -36,18 +37,23 @@ type externalProvider struct {
 	table    *table.Table
 	clock    clock.PassiveClock
 	observer ReadObserver
+	// peers are asked for what nothing here serves; nil for none.
+	peers *peer.Set
 }
 
 var _ provider.ExternalMetricsProvider = (*externalProvider)(nil)
 
 // GetExternalMetric gives the metric's sample with the sample's own time. A name
-// that nothing serves, or a selector that does not match, is 404; a sample that
+// that nothing serves and no peer knows, or a selector that does not match, is 404; a sample that
 // must not be served is 503 with source, age and last failure.
-func (p *externalProvider) GetExternalMetric(_ context.Context, namespace string, selector labels.Selector,
+func (p *externalProvider) GetExternalMetric(ctx context.Context, namespace string, selector labels.Selector,
 	info provider.ExternalMetricInfo,
 ) (*external_metrics.ExternalMetricValueList, error) {
 	entry, ok := p.table.Get(namespace, info.Metric)
 	if !ok {
+		if list, covered, err := p.passOn(ctx, namespace, info.Metric, selector); covered {
+			return list, err
+		}
 		p.observer.Read("notFound")
 		return nil, notFound(info.Metric, fmt.Sprintf("no MetricSource in namespace %s serves metric %s", namespace, info.Metric))
 	}
@@ -85,17 +91,14 @@ func render(s query.Sample, f query.Facts) external_metrics.ExternalMetricValue 
 	return value
 }
 
-// ListAllExternalMetrics lists the names served in any namespace.
+// ListAllExternalMetrics lists the names served in any namespace, here or by a
+// peer.
 func (p *externalProvider) ListAllExternalMetrics() []provider.ExternalMetricInfo {
-	names := p.table.Names()
+	names := p.merged(p.table.Names())
 	if len(names) == 0 {
 		return []provider.ExternalMetricInfo{{Metric: placeholder}}
 	}
-	infos := make([]provider.ExternalMetricInfo, 0, len(names))
-	for _, name := range names {
-		infos = append(infos, provider.ExternalMetricInfo{Metric: name})
-	}
-	return infos
+	return infos(names)
 }
 
 func notFound(metric, message string) error {

@@ -32,7 +32,7 @@ import (
 )
 
 // run builds the adapter and works until the context ends.
-func run(ctx context.Context, flags *runtimeflags.Flags, port *serving.Options) error {
+func run(ctx context.Context, flags *runtimeflags.Flags, port *serving.Options, others *peerOptions) error {
 	connection, err := flags.RESTConfig(Name)
 	if err != nil {
 		return err
@@ -42,27 +42,37 @@ func run(ctx context.Context, flags *runtimeflags.Flags, port *serving.Options) 
 	if err != nil {
 		return err
 	}
+	peers, err := newPeers(others, connection)
+	if err != nil {
+		return err
+	}
 	server, err := newAPI(
-		serving.Config{Name: Name, Options: port, Kubeconfig: flags.Kubeconfig}, providersOf(held, objects), held.last)
+		serving.Config{Name: Name, Options: port, Kubeconfig: flags.Kubeconfig}, providersOf(held, objects, peers), held.last)
 	if err != nil {
 		return err
 	}
 	if err := registerMetrics(held.metrics); err != nil {
 		return err
 	}
+	if err := server.AddReadyChecks(peers.Check()); err != nil {
+		return err
+	}
 	if !flags.Mode.Decides() {
 		slog.Info("Mode is Off: no source is polled and no metric is served")
-		return server.Run(ctx)
+		return all(ctx, server.Run, peers.Run)
 	}
 	work, err := newWork(connection, flags, held)
 	if err != nil {
 		return err
 	}
 	defer work.close()
+	if err := others.refuseSelf(work.registration.own.Namespace); err != nil {
+		return err
+	}
 	if err := server.AddReadyChecks(work.controller.ReadyCheck(), work.registration.check()); err != nil {
 		return err
 	}
-	return all(ctx, server.Run, work.watch, work.registration.run, work.lead, objects.Run)
+	return all(ctx, server.Run, work.watch, work.registration.run, work.lead, objects.Run, peers.Run)
 }
 
 // memory is what the loop fills and the secure port reads.

@@ -1,0 +1,424 @@
+package peer
+
+import (
+	"context"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/client-go/util/cert"
+	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
+)
+
+var epoch = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func TestParseRule(t *testing.T) {
+	ca := filepath.Join(t.TempDir(), "ca.crt")
+	if err := os.WriteFile(ca, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const base = "name=keda,service=keda/metrics:8443,metrics=^s[0-9]+-"
+	for name, test := range map[string]struct{ text, want, fault string }{
+		"all keys": {
+			text: base + ",namespaces=shop,data,ca-file=" + ca + ",token-file=" + ca + ",timeout=2s,max-age=5m",
+			want: "keda keda/metrics:8443 ^s[0-9]+- [shop data] ca=true token=true insecure=false 2s 5m0s",
+		},
+		"defaults":                {text: "name=dd,service=datadog/agent,metrics=^dd,insecure-skip-verify=true", want: "dd datadog/agent:443 ^dd [] ca=false token=false insecure=true 5s 0s"},
+		"commas of an expression": {text: "metrics=^a{1,2}$,insecure-skip-verify=true,service=a/b,name=c", want: "c a/b:443 ^a{1,2}$ [] ca=false token=false insecure=true 5s 0s"},
+		"nothing":                 {text: "", fault: `"" is not one of name=, service=`},
+		"no name":                 {text: "service=a/b,metrics=x,insecure-skip-verify=true", fault: "name is required"},
+		"no service":              {text: "name=a,metrics=x,insecure-skip-verify=true", fault: "service is required"},
+		"no metrics":              {text: "name=a,service=a/b,insecure-skip-verify=true", fault: "metrics is required"},
+		"no ca":                   {text: base, fault: "ca-file is required"},
+		"both":                    {text: base + ",insecure-skip-verify=true,ca-file=" + ca, fault: "no meaning with insecure"},
+		"an unknown key":          {text: base + ",metric=x", fault: `"metric=x" is not one of`},
+		"twice":                   {text: base + ",name=b", fault: "name is given twice"},
+		"an empty value":          {text: base + ",ca-file=", fault: "ca-file has no value"},
+		"a file that is not":      {text: base + ",ca-file=" + ca + ".no", fault: "ca-file: stat"},
+		"a bad expression":        {text: "name=a,service=a/b,metrics=(,insecure-skip-verify=true", fault: "metrics=(: error parsing regexp"},
+		"a bad port":              {text: "name=a,service=a/b:99999,metrics=x,insecure-skip-verify=true", fault: `"99999" is no port`},
+		"no namespace":            {text: "name=a,service=b:1,metrics=x,insecure-skip-verify=true", fault: "namespace/name:port"},
+		"a bad namespace":         {text: base + ",namespaces=A B", fault: `namespaces=A B: "A B"`},
+		"a bad name":              {text: "name=A,service=a/b,metrics=x,insecure-skip-verify=true", fault: "name=A: "},
+		"no time":                 {text: base + ",ca-file=" + ca + ",timeout=0s", fault: "timeout is to be above 0"},
+		"too much time":           {text: base + ",ca-file=" + ca + ",timeout=1m", fault: "at most 25s"},
+		"a negative age":          {text: base + ",ca-file=" + ca + ",max-age=-1s", fault: "max-age"},
+		"no boolean":              {text: base + ",insecure-skip-verify=maybe", fault: "insecure-skip-verify=maybe"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := ParseRule(test.text)
+			if test.fault != "" {
+				if err == nil || !strings.Contains(err.Error(), test.fault) {
+					t.Errorf("error %v, want one with %s", err, test.fault)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := fmt.Sprintf("%s %s/%s:%d %s %v ca=%t token=%t insecure=%t %s %s", r.Name, r.Namespace, r.Service, r.Port, r.Metrics, r.Namespaces,
+				r.CAFile != "", r.TokenFile != "", r.Insecure, r.Timeout, r.MaxAge)
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func FuzzParseRule(f *testing.F) {
+	f.Add("name=keda,service=keda/metrics:8443,metrics=^s[0-9]+-,insecure-skip-verify=true")
+	f.Add("name=a,service=a/b,metrics=a{1,2},namespaces=x,y,timeout=1s")
+	f.Fuzz(func(t *testing.T, text string) {
+		rule, err := ParseRule(text)
+		if err == nil && (rule.Name == "" || rule.Service == "" || rule.Namespace == "" || rule.Metrics == nil || rule.Timeout <= 0) {
+			t.Errorf("%q is taken as %+v", text, rule)
+		}
+	})
+}
+
+func TestCovers(t *testing.T) {
+	rule, err := ParseRule("name=keda,service=keda/metrics,metrics=^s[0-9]+-,namespaces=shop,insecure-skip-verify=true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		namespace, metric string
+		want              bool
+	}{{"shop", "s0-rabbitmq", true}, {"data", "s0-rabbitmq", false}, {"shop", "orders-s0-", false}} {
+		if got := rule.Covers(test.namespace, test.metric); got != test.want {
+			t.Errorf("%s/%s is covered: %t", test.namespace, test.metric, got)
+		}
+	}
+}
+
+// adapter is a server in the place of a peer, with a certificate of its Service's
+// name, that answers as a test says.
+type adapter struct {
+	answer   http.HandlerFunc
+	requests atomic.Int32
+	peer     *Peer
+	set      *Set
+	clock    *clocktesting.FakeClock
+	token    string
+	ca       string
+	server   *httptest.Server
+	seen     map[string]int
+}
+
+func (a *adapter) Asked(_, result string, _ time.Duration) { a.seen[result]++ }
+
+func newAdapter(t *testing.T, extra string) *adapter {
+	t.Helper()
+	a := &adapter{clock: clocktesting.NewFakeClock(epoch), seen: map[string]int{}}
+	a.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.requests.Add(1)
+		a.answer(w, r)
+	}))
+	a.server.StartTLS()
+	t.Cleanup(a.server.Close)
+	dir := t.TempDir()
+	a.ca, a.token = filepath.Join(dir, "ca.crt"), filepath.Join(dir, "token")
+	// The certificate of httptest is for example.com.
+	raw := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.server.Certificate().Raw})
+	for path, content := range map[string][]byte{a.ca: raw, a.token: []byte("first\n")} {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rule, err := ParseRule("name=other,service=default/other,metrics=^s,timeout=200ms,token-file=" + a.token + extra)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.set, err = NewSet([]Rule{rule}, Config{
+		Clock: a.clock, Observer: a,
+		Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, network, a.server.Listener.Addr().String())
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.peer = a.set.peers[0]
+	return a
+}
+
+// reason asks for a metric and gives "value at time" or the reason of the error.
+func (a *adapter) reason(t *testing.T) string {
+	t.Helper()
+	list, err := a.peer.Get(t.Context(), "shop", "s0-depth", "a=b")
+	var failure *Error
+	switch {
+	case errors.As(err, &failure):
+		if strings.Contains(failure.Message, "first") || strings.Contains(failure.Message, "second") {
+			t.Errorf("the token is in %q", failure.Message)
+		}
+		return failure.Reason
+	case err != nil:
+		t.Fatalf("an error of another type: %v", err)
+	}
+	return fmt.Sprintf("%s at %s", list.Items[0].Value.String(), list.Items[0].Timestamp.UTC().Format(time.TimeOnly))
+}
+
+func write(body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) }
+}
+
+func refuse(code int, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code); _, _ = w.Write([]byte(body)) }
+}
+
+const good = `{"kind":"ExternalMetricValueList","apiVersion":"external.metrics.k8s.io/v1beta1","items":[
+	{"metricName":"s0-depth","metricLabels":{"a":"b"},"timestamp":"2026-03-01T11:50:00Z","value":"7"}]}`
+
+func TestAnswers(t *testing.T) {
+	status := `{"kind":"Status","status":"Failure","message":"no such scaler","code":%d}`
+	for name, test := range map[string]struct {
+		extra  string
+		answer http.HandlerFunc
+		want   string
+	}{
+		"a value with its own time":  {answer: write(good), want: "7 at 11:50:00"},
+		"young enough":               {extra: ",max-age=10m", answer: write(good), want: "7 at 11:50:00"},
+		"too old":                    {extra: ",max-age=9m", answer: write(good), want: ReasonStale},
+		"without a time":             {extra: ",max-age=9m", answer: write(`{"kind":"ExternalMetricValueList","items":[{"value":"7"}]}`), want: ReasonStale},
+		"an empty list":              {answer: write(`{"kind":"ExternalMetricValueList","items":[]}`), want: ReasonEmpty},
+		"no JSON":                    {answer: write("<html>"), want: ReasonBadReply},
+		"another kind":               {answer: write(`{"kind":"PodList","items":[]}`), want: ReasonBadReply},
+		"a value that is none":       {answer: write(`{"kind":"ExternalMetricValueList","items":[{"value":"many"}]}`), want: ReasonBadReply},
+		"too much":                   {answer: write(strings.Repeat(" ", maxBody+2)), want: ReasonBadReply},
+		"not found":                  {answer: refuse(404, fmt.Sprintf(status, 404)), want: ReasonNotFound},
+		"not found by somebody else": {answer: refuse(404, "page not found"), want: ReasonFailed},
+		"forbidden":                  {answer: refuse(403, fmt.Sprintf(status, 403)), want: ReasonRefused},
+		"a failure":                  {answer: refuse(500, fmt.Sprintf(status, 500)), want: ReasonFailed},
+		"a redirect": {answer: func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://elsewhere.example", http.StatusFound)
+		}, want: ReasonFailed},
+		"slow": {answer: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, want: ReasonTimeout},
+		"cut off": {answer: func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			_, _ = w.Write([]byte("{"))
+		}, want: ReasonUnreachable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newAdapter(t, ",insecure-skip-verify=true"+test.extra)
+			a.answer = test.answer
+			if got := a.reason(t); got != test.want {
+				t.Errorf("got %s, want %s", got, test.want)
+			}
+		})
+	}
+}
+
+// TestNothingOfTheCallersIsSent holds the request to what it is to be.
+func TestNothingOfTheCallersIsSent(t *testing.T) {
+	a := newAdapter(t, ",insecure-skip-verify=true")
+	var got []string
+	a.answer = func(w http.ResponseWriter, r *http.Request) {
+		got = append(got, r.Method+" "+r.Host+" "+r.URL.String())
+		for name := range r.Header {
+			switch name {
+			case "Accept", "Accept-Encoding", "User-Agent":
+			default:
+				got = append(got, name+": "+r.Header.Get(name))
+			}
+		}
+		write(good)(w, r)
+	}
+	a.reason(t)
+	want := []string{
+		"GET other.default.svc:443 /apis/external.metrics.k8s.io/v1beta1/namespaces/shop/s0-depth?labelSelector=a%3Db",
+		"Authorization: Bearer first",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestTheTokenIsReadAgain(t *testing.T) {
+	a := newAdapter(t, ",insecure-skip-verify=true")
+	token := ""
+	a.answer = func(w http.ResponseWriter, r *http.Request) {
+		if token = r.Header.Get("Authorization"); token == "Bearer second" {
+			write(good)(w, r)
+			return
+		}
+		w.WriteHeader(http.StatusUnauthorized)
+	}
+	if got := a.reason(t); got != ReasonRefused {
+		t.Errorf("got %s", got)
+	}
+	if err := os.WriteFile(a.token, []byte("second"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// At once, since it was refused.
+	if got := a.reason(t); got != "7 at 11:50:00" {
+		t.Errorf("got %s with %s", got, token)
+	}
+	if err := os.Remove(a.token); err != nil {
+		t.Fatal(err)
+	}
+	a.clock.Step(time.Hour)
+	if got := a.reason(t); got != "7 at 11:50:00" {
+		t.Errorf("without the file: %s", got)
+	}
+}
+
+// TestTheCertificateHasToBeTheServices: the server's is for example.com, so it is
+// refused by name although its CA is trusted.
+func TestTheCertificateHasToBeTheServices(t *testing.T) {
+	dir := t.TempDir()
+	ca := filepath.Join(dir, "ca.crt")
+	strange, _, err := cert.GenerateSelfSignedCertKey("other.default.svc", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(ca, strange, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a := newAdapter(t, ",ca-file="+ca)
+	a.answer = write(good)
+	_, err = a.peer.Get(t.Context(), "shop", "s0-depth", "")
+	if err == nil || !strings.Contains(err.Error(), "peer other (Service default/other): it was not reached: tls: failed to verify certificate") {
+		t.Errorf("by another CA: %v", err)
+	}
+	raw, err := os.ReadFile(a.ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(ca, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a.clock.Step(time.Minute)
+	_, err = a.peer.Get(t.Context(), "shop", "s0-depth", "")
+	if err == nil || !strings.Contains(err.Error(), "not other.default.svc") {
+		t.Errorf("by its CA, under another name: %v", err)
+	}
+}
+
+func TestCircuit(t *testing.T) {
+	a := newAdapter(t, ",insecure-skip-verify=true")
+	alive := false
+	a.answer = func(w http.ResponseWriter, r *http.Request) {
+		if !alive {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		write(good)(w, r)
+	}
+	for range breakAfter {
+		if got := a.reason(t); got != ReasonFailed {
+			t.Fatalf("got %s", got)
+		}
+	}
+	if got := a.reason(t); got != ReasonLeftAlone || a.requests.Load() != breakAfter {
+		t.Errorf("got %s after %d requests", got, a.requests.Load())
+	}
+	text, err := a.set.Check().Func(t.Context())
+	if err != nil || !strings.Contains(text, "other does not answer since 2026-03-01T12:00:00Z") {
+		t.Errorf("readiness: %s, %v", text, err)
+	}
+	// One request sees whether it is back; it is not.
+	a.clock.Step(brokenFor)
+	if got := a.reason(t); got != ReasonFailed || a.requests.Load() != breakAfter+1 {
+		t.Errorf("got %s after %d requests", got, a.requests.Load())
+	}
+	if got := a.reason(t); got != ReasonLeftAlone {
+		t.Errorf("got %s", got)
+	}
+	alive = true
+	a.clock.Step(brokenFor)
+	for range 2 {
+		if got := a.reason(t); got != "7 at 11:50:00" {
+			t.Errorf("got %s", got)
+		}
+	}
+	if diff := cmp.Diff(map[string]int{ReasonFailed: 4, ReasonLeftAlone: 2, "success": 2}, a.seen); diff != "" {
+		t.Errorf("observed (-want +got):\n%s", diff)
+	}
+}
+
+// TestRefusalsDoNotBreakTheCircuit: one metric that fails harms no other.
+func TestRefusalsDoNotBreakTheCircuit(t *testing.T) {
+	a := newAdapter(t, ",insecure-skip-verify=true")
+	a.answer = refuse(500, `{"kind":"Status","message":"scaler failed"}`)
+	for range 3 * breakAfter {
+		if got := a.reason(t); got != ReasonFailed {
+			t.Fatalf("got %s", got)
+		}
+	}
+	if n := a.requests.Load(); n != 3*breakAfter {
+		t.Errorf("%d requests", n)
+	}
+}
+
+func TestACallerWhoLeavesSaysNothingOfThePeer(t *testing.T) {
+	a := newAdapter(t, ",insecure-skip-verify=true")
+	a.answer = write(good)
+	ctx, leave := context.WithCancel(t.Context())
+	leave()
+	for range 2 * breakAfter {
+		if _, err := a.peer.Get(ctx, "shop", "s0-depth", ""); err == nil {
+			t.Fatal("an answer to nobody")
+		}
+	}
+	if got := a.reason(t); got != "7 at 11:50:00" {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestNamesAreThoseListedLast(t *testing.T) {
+	a := newAdapter(t, ",insecure-skip-verify=true")
+	a.answer = write(`{"kind":"APIResourceList","groupVersion":"external.metrics.k8s.io/v1beta1","resources":[
+		{"name":"s1-b"},{"name":"s0-a"},{"name":"externalmetrics"},{"name":"s0-a"}]}`)
+	if err := a.peer.list(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"s0-a", "s1-b"}
+	if diff := cmp.Diff(want, a.set.Names()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for _, answer := range []http.HandlerFunc{write("{}"), write("no"), refuse(503, "")} {
+		a.answer = answer
+		if err := a.peer.list(t.Context()); err == nil {
+			t.Error("no error")
+		}
+		if diff := cmp.Diff(want, a.set.Names()); diff != "" {
+			t.Errorf("after a failure (-want +got):\n%s", diff)
+		}
+	}
+}
+
+func TestFaultsOfTheStart(t *testing.T) {
+	rule, err := ParseRule("name=a,service=a/b,metrics=x,insecure-skip-verify=true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{Clock: clock.RealClock{}}
+	if _, err := NewSet([]Rule{rule}, cfg); err == nil || !strings.Contains(err.Error(), "give token-file") {
+		t.Errorf("without a token: %v", err)
+	}
+	rule.CAFile, rule.Insecure = filepath.Join(t.TempDir(), "ca"), false
+	if err := os.WriteFile(rule.CAFile, []byte("no PEM"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Token = "fixed"
+	if _, err := NewSet([]Rule{rule}, cfg); err == nil || !strings.Contains(err.Error(), "holds no PEM certificate") {
+		t.Errorf("without a certificate: %v", err)
+	}
+	var none *Set
+	if none.Find("a", "x") != nil || none.Names() != nil {
+		t.Error("the nil Set has peers")
+	}
+}
