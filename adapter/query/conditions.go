@@ -76,6 +76,11 @@ func (d *deciding) missingText() string {
 			text = append(text, fmt.Sprintf("metric %s: %s (%s)", s.Metric, d.steady(s), s.Fault.Reason))
 		}
 	}
+	if d.in.Poll.Reading != nil {
+		for _, f := range d.in.Poll.Reading.Faults {
+			text = append(text, fmt.Sprintf("%s (%s)", f.Message, f.Reason))
+		}
+	}
 	return list(text)
 }
 

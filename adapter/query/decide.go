@@ -154,10 +154,21 @@ func (d *deciding) poll() {
 	default:
 		d.served.Facts.SampledAt = poll.Reading.At
 		d.step(rulePoll, "Read", "the source was read%s", skewText(*poll.Reading))
+		d.parts(poll.Reading.Faults)
 	}
 	if poll.Reading != nil {
 		d.served.Facts.SampledAt = poll.Reading.At
 	}
+}
+
+// parts tells which parts of the newest reading are missing.
+func (d *deciding) parts(faults []decision.Fault) {
+	for _, f := range faults {
+		f.Source = d.name()
+		d.faults = append(d.faults, f)
+		d.step(rulePoll, f.Reason, "%s", f.Message)
+	}
+	d.missing += len(faults)
 }
 
 func skewText(r Reading) string {

@@ -3,6 +3,8 @@ package query
 import (
 	"math"
 	"time"
+
+	"github.com/quartet-autoscaling/quartet/internal/decision"
 )
 
 // Time is a time in UTC without a monotonic reading.
@@ -82,6 +84,9 @@ type Reading struct {
 	// Objects are values about Kubernetes objects, sorted by metric, resource,
 	// namespace, name and labels, for the custom metrics API.
 	Objects ObjectValues `json:"objects,omitempty"`
+	// Faults say which parts of the answer are missing, where a source of several
+	// parts gave the others. Their messages hold nothing that changes at each poll.
+	Faults []decision.Fault `json:"faults,omitempty"`
 }
 
 // ObjectValue is one value about one Kubernetes object.
