@@ -1,12 +1,33 @@
 package server
 
 import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/quartet-autoscaling/quartet/adapter/builtin"
 	"github.com/quartet-autoscaling/quartet/adapter/source"
+	httpsource "github.com/quartet-autoscaling/quartet/adapter/source/http"
 )
 
 // builders are the kinds of sources that are served. One that needs nothing but
 // its object and Secrets is listed in adapter/builtin, for kubectl-quartet too.
-func builders() []source.Builder {
-	return builtin.Builders()
+//
+// Objects is the cache that others look things up in.
+func builders(objects client.Reader) []source.Builder {
+	return append(builtin.Builders(), httpsource.NewBuilder(httpsource.CachedPods{Reader: objects}))
+}
+
+// cacheOptions are those of the cache that builders look things up in. It watches
+// a kind of object from when it is first asked for one. The options name no kind,
+// since a cache with such options asks the API server about it when it is made.
+func cacheOptions(scheme *runtime.Scheme) cache.Options {
+	strip := cache.TransformStripManagedFields()
+	return cache.Options{Scheme: scheme, DefaultTransform: func(object any) (any, error) {
+		if _, isPod := object.(*corev1.Pod); isPod {
+			return httpsource.ReadinessOnly(object)
+		}
+		return strip(object)
+	}}
 }

@@ -141,7 +141,7 @@ func newWork(connection *rest.Config, flags *runtimeflags.Flags, held memory) (*
 	w := &work{election: leader.Config{
 		Disabled: !flags.LeaderElect, REST: connection, Name: Name, Namespace: flags.LeaderElectResourceNamespace,
 	}}
-	if w.objects, err = cache.New(connection, cache.Options{Scheme: scheme, DefaultTransform: cache.TransformStripManagedFields()}); err != nil {
+	if w.objects, err = cache.New(connection, cacheOptions(scheme)); err != nil {
 		return nil, fmt.Errorf("set up the cache of MetricSources: %w", err)
 	}
 	direct, err := client.New(connection, client.Options{Scheme: scheme})
@@ -160,7 +160,7 @@ func newWork(connection *rest.Config, flags *runtimeflags.Flags, held memory) (*
 		Objects: w.objects, Secrets: direct, Status: direct,
 		OwnNamespace: w.registration.own.Namespace,
 		Events:       w.events.NewRecorder(scheme, Name),
-		Builders:     builders(),
+		Builders:     builders(w.objects),
 		Table:        held.table, Last: held.last, PollObserver: held.metrics,
 		OtherAdapter: w.registration.Other,
 		Mode:         query.Mode(flags.Mode), Clock: clock.RealClock{}, Log: slog.Default(),

@@ -21,6 +21,7 @@ var permissions = map[string][]string{
 		"autoscaling.quartet.dev/metricsources/status patch",
 		"events.k8s.io/events create patch",
 		"namespaces list watch",
+		"pods list watch",
 	},
 	"Role quartet:metrics-adapter:leader-election": leading("metrics-adapter"),
 	"quartet:hpa-controller": {
