@@ -50,6 +50,8 @@ type Config struct {
 	Observer Observer
 	// Limits are those of each server; the zero value means DefaultLimits.
 	Limits Limits
+	// Sharing shares the polls out between replicas; nil where there is one only.
+	Sharing Sharing
 }
 
 // Subscription is what one subscriber wants polled.
@@ -72,6 +74,8 @@ type Collector struct {
 	closed  bool
 	pollers map[string]*poller
 	subs    map[string]Subscription
+	// shared are the pollers by the key that replicas share them under.
+	shared map[string]*poller
 	// gates are those of the servers that pollers ask.
 	gates map[string]*gate
 }
@@ -89,7 +93,14 @@ func New(cfg Config) (*Collector, error) {
 	if cfg.Limits.Concurrent < 1 || cfg.Limits.PerSecond < 1 {
 		return nil, errors.New("collector: Limits must be at least 1")
 	}
-	return &Collector{cfg: cfg, pollers: map[string]*poller{}, subs: map[string]Subscription{}, gates: map[string]*gate{}}, nil
+	c := &Collector{cfg: cfg}
+	c.empty()
+	return c, nil
+}
+
+func (c *Collector) empty() {
+	c.pollers, c.shared = map[string]*poller{}, map[string]*poller{}
+	c.subs, c.gates = map[string]Subscription{}, map[string]*gate{}
 }
 
 // Subscribe begins, changes or keeps what one subscriber wants polled. Where its
@@ -135,7 +146,7 @@ func (c *Collector) pollerFor(s, old Subscription, had bool) (*poller, error) {
 	if had && old.Query.Subject() == s.Query.Subject() {
 		p.known.poll = c.pollers[old.Query.Key()].result().poll
 	}
-	c.pollers[s.Query.Key()] = p
+	c.pollers[s.Query.Key()], c.shared[p.shareKey] = p, p
 	go p.run()
 	return p, nil
 }
@@ -156,7 +167,11 @@ func (c *Collector) leave(s Subscription) {
 	p := c.pollers[s.Query.Key()]
 	if p.leave(s.ID) == 0 {
 		delete(c.pollers, s.Query.Key())
+		delete(c.shared, p.shareKey)
 		p.stop()
+		if c.cfg.Sharing != nil {
+			c.cfg.Sharing.Ended(p.shareKey)
+		}
 		if p.gate.leave(p) == 0 {
 			delete(c.gates, source.ServerOf(s.Query))
 		}
@@ -219,5 +234,5 @@ func (c *Collector) Close() {
 	for _, p := range c.pollers {
 		p.stop()
 	}
-	c.pollers, c.subs, c.gates = map[string]*poller{}, map[string]Subscription{}, map[string]*gate{}
+	c.empty()
 }

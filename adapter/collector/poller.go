@@ -30,8 +30,11 @@ const (
 // result is what a poller knows.
 type result struct {
 	poll query.Poll
-	// attempted tells whether this poller has polled at least once.
+	// attempted tells whether this poller has polled at least once, or was told of
+	// another replica's poll.
 	attempted bool
+	// at is when the newest of these polls ended, by the clock of its replica.
+	at time.Time
 }
 
 // poller polls one query in a goroutine of its own.
@@ -46,9 +49,15 @@ type poller struct {
 	// These wake the goroutine: sooner when a wait has become too long, pushed when
 	// the system tells of a change, reopened when the server answers again.
 	sooner, pushed, reopened chan struct{}
+	// shareKey names the query among replicas; shared wakes the goroutine when
+	// another replica told of it, or when it may have come to another owner.
+	shareKey string
+	shared   chan struct{}
 
-	mu          sync.Mutex
-	known       result
+	mu    sync.Mutex
+	known result
+	// heard is when another replica last told something newer of the query.
+	heard       time.Time
 	subscribers map[string]Subscription
 }
 
@@ -59,6 +68,7 @@ func newPoller(cfg Config, q source.Query, opened source.Poller, g *gate) *polle
 		random: randomOf(q, 0),
 		ctx:    ctx, stop: stop,
 		sooner: make(chan struct{}, 1), pushed: make(chan struct{}, 1), reopened: make(chan struct{}, 1),
+		shareKey: shareKey(q), shared: make(chan struct{}, 1),
 		subscribers: map[string]Subscription{},
 	}
 }
@@ -129,10 +139,13 @@ func (p *poller) run() {
 	}
 	began := p.cfg.Clock.Now()
 	due := began.Add(time.Duration(p.random.Int64N(int64(firstSpread))))
+	if !p.mine() {
+		due = p.due(began)
+	}
 	for p.sleep(due, began) {
 		began = p.cfg.Clock.Now()
 		p.poll()
-		due = began.Add(p.next())
+		due = p.due(began)
 	}
 }
 
@@ -149,11 +162,15 @@ func (p *poller) sleep(due, began time.Time) bool {
 		case <-timer.C():
 			return p.ctx.Err() == nil
 		case <-p.sooner:
-			due = earlier(due, began.Add(p.next()))
+			due = earlier(due, p.due(began))
+		case <-p.shared:
+			due = p.due(began)
 		case <-p.pushed:
-			due = earlier(due, began.Add(p.pushGap()))
+			if p.mine() {
+				due = earlier(due, began.Add(p.pushGap()))
+			}
 		case <-p.reopened:
-			if p.standing() == doubtful {
+			if p.mine() && p.standing() == doubtful {
 				due = earlier(due, p.cfg.Clock.Now())
 			}
 		}
@@ -235,7 +252,7 @@ func (p *poller) tell(told Polled, refused bool, reading query.Reading, err erro
 func (p *poller) keep(reading query.Reading, refused bool, err error) []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.known.attempted = true
+	p.known.attempted, p.known.at = true, p.cfg.Clock.Now().UTC().Round(0)
 	if err != nil {
 		reason, message := source.ReasonOf(err)
 		inRow := 0
@@ -247,11 +264,14 @@ func (p *poller) keep(reading query.Reading, refused bool, err error) []string {
 		}
 		p.known.poll.Failing = true
 		p.known.poll.LastFailure = &query.Failure{
-			At: p.cfg.Clock.Now().UTC().Round(0), Reason: reason, Message: message, InRow: inRow,
+			At: p.known.at, Reason: reason, Message: message, InRow: inRow,
 		}
 	} else {
 		p.known.poll.Failing = false
 		p.known.poll.Reading = &reading
+	}
+	if p.cfg.Sharing != nil {
+		p.cfg.Sharing.Polled(p.shareKey, Shared{At: p.known.at, Poll: p.known.poll})
 	}
 	return slices.Sorted(maps.Keys(p.subscribers))
 }
