@@ -8,15 +8,20 @@ import (
 
 	"github.com/quartet-autoscaling/quartet/adapter/builtin"
 	"github.com/quartet-autoscaling/quartet/adapter/source"
+	"github.com/quartet-autoscaling/quartet/adapter/source/formula"
 	httpsource "github.com/quartet-autoscaling/quartet/adapter/source/http"
 )
 
 // builders are the kinds of sources that are served. One that needs nothing but
 // its object and Secrets is listed in adapter/builtin, for kubectl-quartet too.
 //
-// Objects is the cache that others look things up in.
-func builders(objects client.Reader) []source.Builder {
-	return append(builtin.Builders(), httpsource.NewBuilder(httpsource.CachedPods{Reader: objects}))
+// Objects is the cache that others look things up in, and served is what formulas
+// read.
+func builders(objects client.Reader, served inputs) []source.Builder {
+	return append(builtin.Builders(),
+		httpsource.NewBuilder(httpsource.CachedPods{Reader: objects}),
+		formula.NewBuilder(served),
+	)
 }
 
 // cacheOptions are those of the cache that builders look things up in. It watches

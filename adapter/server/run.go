@@ -160,7 +160,7 @@ func newWork(connection *rest.Config, flags *runtimeflags.Flags, held memory) (*
 		Objects: w.objects, Secrets: direct, Status: direct,
 		OwnNamespace: w.registration.own.Namespace,
 		Events:       w.events.NewRecorder(scheme, Name),
-		Builders:     builders(w.objects),
+		Builders:     builders(w.objects, inputs{table: held.table, clock: clock.RealClock{}}),
 		Table:        held.table, Last: held.last, PollObserver: held.metrics,
 		OtherAdapter: w.registration.Other,
 		Mode:         query.Mode(flags.Mode), Clock: clock.RealClock{}, Log: slog.Default(),
