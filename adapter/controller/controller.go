@@ -50,9 +50,11 @@ type Config struct {
 	// OtherAdapter names the adapter that the cluster asks in our place, empty for
 	// none; it may be nil. EnqueueAll is to be called when its answer changes.
 	OtherAdapter func() string
-	Mode         query.Mode
-	Clock        clock.Clock
-	Log          *slog.Logger
+	// OtherCustomAdapter is the same for custom metrics.
+	OtherCustomAdapter func() string
+	Mode               query.Mode
+	Clock              clock.Clock
+	Log                *slog.Logger
 }
 
 func (c Config) validate() error {

@@ -91,6 +91,9 @@ func (s *sources) Observe(ctx context.Context, unit decision.Unit, now time.Time
 	if s.cfg.OtherAdapter != nil {
 		snapshot.OtherAdapter = s.cfg.OtherAdapter()
 	}
+	if s.cfg.OtherCustomAdapter != nil {
+		snapshot.OtherCustomAdapter = s.cfg.OtherCustomAdapter()
+	}
 	if b.spec != nil {
 		snapshot.Spec = *b.spec
 	} else {

@@ -33,8 +33,8 @@ func (d *deciding) ready() decision.Condition {
 		return no(d.in.SpecFault.Reason, "%s; generation %d stays in force", d.in.SpecFault.Message, d.in.Spec.Generation)
 	case d.in.SpecFault != nil:
 		return no(d.in.SpecFault.Reason, "%s", d.in.SpecFault.Message)
-	case d.in.OtherAdapter != "":
-		return no(ReasonOtherWriter, "%s", d.otherText())
+	case d.blocked() != "":
+		return no(ReasonOtherWriter, "%s", d.blocked())
 	case len(d.taken) > 0:
 		return no("MetricNameTaken", "%s", d.takenText())
 	case fresh.Status == decision.Unknown:
@@ -53,10 +53,6 @@ func (d *deciding) ready() decision.Condition {
 	}
 	return decision.Condition{Type: ConditionReady, Status: decision.True, Reason: "Serving",
 		Message: list(append([]string{"every metric is served"}, d.shared...))}
-}
-
-func (d *deciding) otherText() string {
-	return fmt.Sprintf("the cluster asks the adapter of Service %s for external metrics: values are shown here and are not served", d.in.OtherAdapter)
 }
 
 func (d *deciding) takenText() string {

@@ -50,6 +50,10 @@ type deciding struct {
 	delta  *WindowDelta
 	served Served
 	stale  *decision.Fault
+	// about are the values about objects, withheld those of metrics that are of
+	// objects only and not served beside another adapter.
+	about    []ObjectValue
+	withheld []string
 	// standing: a policy stands in for a fresh sample.
 	standing bool
 	// missing counts the metrics without a value, measuring those of them that
@@ -64,14 +68,15 @@ func (d *deciding) step(rule, reason, format string, args ...any) {
 // spec begins the served table from the spec in force.
 func (d *deciding) spec() {
 	d.served.Facts = Facts{
-		Source:      d.name(),
-		Namespaces:  d.in.Spec.Namespaces,
-		Created:     d.in.Created,
-		MaxAge:      d.in.Spec.MaxAge,
-		OnStale:     d.in.Spec.OnStale,
-		LastFailure: d.in.Poll.LastFailure,
-		Failing:     d.in.Poll.Failing,
-		SpecFault:   d.in.SpecFault,
+		Source:       d.name(),
+		Namespaces:   d.in.Spec.Namespaces,
+		Created:      d.in.Created,
+		MaxAge:       d.in.Spec.MaxAge,
+		OnStale:      d.in.Spec.OnStale,
+		LastFailure:  d.in.Poll.LastFailure,
+		Failing:      d.in.Poll.Failing,
+		SpecFault:    d.in.SpecFault,
+		OtherAdapter: d.in.OtherAdapter,
 	}
 	fault := d.in.SpecFault
 	switch {
@@ -95,13 +100,6 @@ func (d *deciding) name() string {
 // newest cannot be used.
 func (d *deciding) lastGood() bool {
 	return d.in.SpecFault != nil && d.in.Poll.Reading != nil
-}
-
-// other stops the serving beside another adapter.
-func (d *deciding) other() {
-	if d.in.OtherAdapter != "" {
-		d.step(ruleOther, ReasonOtherWriter, "%s", d.otherText())
-	}
 }
 
 // rivals finds the metric names that an older object of the namespace, or of the
@@ -274,7 +272,7 @@ func (d *deciding) decision() Decision {
 			At:         d.in.Now,
 			From:       d.state.Served.values(d.in.Now),
 			To:         d.served.values(d.in.Now),
-			Act:        d.in.Mode == ModeAuto && d.in.OtherAdapter == "" && !d.served.Equal(d.state.Served),
+			Act:        d.acts(),
 			Reason:     ready.Reason,
 			Message:    ready.Message,
 			Steps:      d.steps,

@@ -16,7 +16,7 @@ const (
 	ReasonInvalidSpec = "InvalidSpec"
 	ReasonClock       = "ClockSkew"
 	ReasonRateUnknown = "RateUnknown"
-	// ReasonOtherWriter: another adapter is asked for external metrics.
+	// ReasonOtherWriter: another adapter is asked in our place.
 	ReasonOtherWriter = "OtherAdapterServes"
 )
 
@@ -25,6 +25,9 @@ const (
 // Every fault names the source; one about age names the
 // age and the last failure too.
 func Judge(s Sample, f Facts, now Time) *decision.Fault {
+	if f.OtherAdapter != "" {
+		return &decision.Fault{Source: f.Source, Reason: ReasonOtherWriter, Message: otherText("external", f.OtherAdapter)}
+	}
 	if fault := f.judgeAge(now); fault != nil {
 		return fault
 	}

@@ -87,11 +87,11 @@ func (d *deciding) objects() {
 	if !slices.IsSortedFunc(values, CompareObjects) {
 		slices.SortStableFunc(values, CompareObjects)
 	}
-	values = once(values, left)
-	if len(values) > 0 {
-		d.served.Objects = Objects{Values: values, Count: len(values), Digest: digest(values)}
+	d.about = once(values, left)
+	if n := len(d.about); n > 0 && d.in.OtherCustomAdapter == "" {
+		d.served.Objects = Objects{Values: d.about, Count: n, Digest: digest(d.about)}
 	}
-	reason, message := "Measured", fmt.Sprintf("%d values are about objects", len(values))
+	reason, message := "Measured", fmt.Sprintf("%d values are about objects", len(d.about))
 	if len(left) > 0 {
 		reason = "LeftOut"
 		message += "; left out: " + left.String()
@@ -183,9 +183,12 @@ func (d *deciding) perObject(metric Metric) bool {
 	if metric.Kind != Value || d.in.Poll.Reading == nil || d.in.Poll.Reading.Gauges[Value].Presence != Absent {
 		return false
 	}
-	_, found := slices.BinarySearchFunc(d.served.Objects.Values, metric.Name, func(v ObjectValue, name string) int {
+	_, found := slices.BinarySearchFunc(d.about, metric.Name, func(v ObjectValue, name string) int {
 		return strings.Compare(v.Metric, name)
 	})
+	if found && d.in.OtherCustomAdapter != "" {
+		d.withheld = append(d.withheld, metric.Name)
+	}
 	return found
 }
 

@@ -32,6 +32,9 @@ type Facts struct {
 	SampledAt   Time     `json:"sampledAt,omitzero"`
 	LastFailure *Failure `json:"lastFailure,omitempty"`
 	Failing     bool     `json:"failing,omitempty"`
+	// OtherAdapter is the Service of another adapter that is asked for external
+	// metrics: the samples are not to be served.
+	OtherAdapter string `json:"otherAdapter,omitempty"`
 	// SpecFault is set where the object as it stands cannot be polled.
 	SpecFault *decision.Fault `json:"specFault,omitempty"`
 }
@@ -78,7 +81,7 @@ func (s Served) Equal(o Served) bool {
 
 func (f Facts) equal(o Facts) bool {
 	return f.Source == o.Source && f.Namespaces == o.Namespaces && f.Created.Equal(o.Created) && f.MaxAge == o.MaxAge && f.OnStale.equal(o.OnStale) &&
-		f.SampledAt.Equal(o.SampledAt) && f.Failing == o.Failing &&
+		f.SampledAt.Equal(o.SampledAt) && f.Failing == o.Failing && f.OtherAdapter == o.OtherAdapter &&
 		equalPtr(f.SpecFault, o.SpecFault) && f.LastFailure.equal(o.LastFailure)
 }
 

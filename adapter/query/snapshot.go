@@ -59,8 +59,10 @@ type Snapshot struct {
 	Unit decision.Unit `json:"unit"`
 	Mode Mode          `json:"mode"`
 	// OtherAdapter is the Service of another adapter that the cluster asks for
-	// external metrics, empty where it asks us. Nothing is served beside it.
+	// external metrics, empty where it asks us. None is served beside it.
 	OtherAdapter string `json:"otherAdapter,omitempty"`
+	// OtherCustomAdapter is the same for custom metrics: values about objects.
+	OtherCustomAdapter string `json:"otherCustomAdapter,omitempty"`
 	// Created is when the object was made; the older of two rivals serves.
 	Created Time `json:"created"`
 	// Generation is the object's newest generation.

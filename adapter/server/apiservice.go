@@ -2,9 +2,9 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,9 +18,18 @@ import (
 	"github.com/quartet-autoscaling/quartet/internal/runtimeflags"
 )
 
-// externalAPIService registers external.metrics.k8s.io: one adapter per cluster
-// is asked for external metrics, and this object says which.
-const externalAPIService = "v1beta1.external.metrics.k8s.io"
+// apiServices are the registrations of each sort of metrics: one adapter per
+// cluster is asked for each, and these objects say which.
+var apiServices = map[string][]string{
+	external: {"v1beta1.external.metrics.k8s.io"},
+	custom:   {"v1beta2.custom.metrics.k8s.io", "v1beta1.custom.metrics.k8s.io"},
+}
+
+// The sorts of metrics, as messages name them.
+const (
+	external = "external"
+	custom   = "custom"
+)
 
 const (
 	// apiServiceEvery is how often the registration is read.
@@ -29,17 +38,19 @@ const (
 	apiServiceTimeout = 5 * time.Second
 )
 
-// registration knows whom the cluster asks for external metrics. While that is
-// another adapter, nothing is served from here.
+// registration knows whom the cluster asks for metrics. While that is another
+// adapter, none of that sort are served from here.
 type registration struct {
 	reader client.Reader
 	own    types.NamespacedName
 	// changed is called when the answer became another one.
 	changed func()
 
-	mu    sync.Mutex
-	other string
-	err   error
+	mu sync.Mutex
+	// others are the Services of other adapters, by sort of metrics.
+	others map[string]string
+	// errs are why a registration could not be read, by its name.
+	errs map[string]error
 }
 
 // newRegistration knows our own Service by the names that the chart gives.
@@ -51,15 +62,23 @@ func newRegistration(reader client.Reader, flags *runtimeflags.Flags) (*registra
 			return nil, err
 		}
 	}
-	return &registration{reader: reader, own: types.NamespacedName{Namespace: namespace, Name: Name}, changed: func() {}}, nil
+	return &registration{
+		reader: reader, own: types.NamespacedName{Namespace: namespace, Name: Name}, changed: func() {},
+		others: map[string]string{}, errs: map[string]error{},
+	}, nil
 }
 
-// Other names the other adapter's Service, empty where the cluster asks us or
-// nobody.
-func (r *registration) Other() string {
+// Other names the other adapter's Service for external metrics, empty where the
+// cluster asks us or nobody.
+func (r *registration) Other() string { return r.other(external) }
+
+// OtherCustom is Other for custom metrics.
+func (r *registration) OtherCustom() string { return r.other(custom) }
+
+func (r *registration) other(sort string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.other
+	return r.others[sort]
 }
 
 // check is the readiness detail. Another adapter is no reason to be not ready.
@@ -67,13 +86,22 @@ func (r *registration) check() health.Check {
 	return health.Check{Name: "other-writers", Func: func(context.Context) (string, error) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		switch {
-		case r.err != nil:
-			return fmt.Sprintf("not known: %v", r.err), nil
-		case r.other != "":
-			return fmt.Sprintf("APIService %s names %s: that adapter is asked for external metrics, and nothing is served from here", externalAPIService, r.other), nil
+		var text []string
+		for _, sort := range []string{external, custom} {
+			if other := r.others[sort]; other != "" {
+				text = append(text, fmt.Sprintf("APIServices %s name %s: that adapter is asked for %s metrics, and none are served from here",
+					strings.Join(apiServices[sort], ", "), other, sort))
+			}
+			for _, name := range apiServices[sort] {
+				if err := r.errs[name]; err != nil {
+					text = append(text, fmt.Sprintf("not known: %v", err))
+				}
+			}
 		}
-		return "none", nil
+		if len(text) == 0 {
+			return "none", nil
+		}
+		return strings.Join(text, "; "), nil
 	}}
 }
 
@@ -91,36 +119,58 @@ func (r *registration) run(ctx context.Context) error {
 	}
 }
 
-// read asks once. A failure leaves what was known, since an API server that is
-// away for a moment says nothing about who is registered.
+// read asks once.
 func (r *registration) read(ctx context.Context) {
+	changed := false
+	for _, sort := range []string{external, custom} {
+		changed = r.readSort(ctx, sort) || changed
+	}
+	if changed {
+		r.changed()
+	}
+}
+
+// readSort asks for the registrations of one sort and tells whether the answer is
+// another one. A failure leaves what was known, since an API server that is away
+// for a moment says nothing about who is registered.
+func (r *registration) readSort(ctx context.Context, sort string) bool {
+	other := ""
+	for _, name := range apiServices[sort] {
+		service, err := r.readOne(ctx, name)
+		r.mu.Lock()
+		r.errs[name] = err
+		r.mu.Unlock()
+		if err != nil || ctx.Err() != nil {
+			return false
+		}
+		if other == "" {
+			other = service
+		}
+	}
+	r.mu.Lock()
+	before := r.others[sort]
+	r.others[sort] = other
+	r.mu.Unlock()
+	switch {
+	case before == other:
+		return false
+	case other != "":
+		slog.Warn("Another adapter is asked for metrics: none of that sort are served from here", "sort", sort, "service", other)
+	default:
+		slog.Info("The cluster asks this adapter for metrics again", "sort", sort)
+	}
+	return true
+}
+
+// readOne gives the other adapter's Service of one registration.
+func (r *registration) readOne(ctx context.Context, name string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiServiceTimeout)
 	defer cancel()
 	var api apiregistrationv1.APIService
-	err := r.reader.Get(ctx, client.ObjectKey{Name: externalAPIService}, &api)
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		return
+	if err := r.reader.Get(ctx, client.ObjectKey{Name: name}, &api); err != nil && !apierrors.IsNotFound(err) {
+		return "", fmt.Errorf("read APIService %s: %w", name, err)
 	}
-	if err != nil && !apierrors.IsNotFound(err) {
-		r.mu.Lock()
-		r.err = fmt.Errorf("read APIService %s: %w", externalAPIService, err)
-		r.mu.Unlock()
-		return
-	}
-	other := otherService(api, r.own)
-	r.mu.Lock()
-	before := r.other
-	r.other, r.err = other, nil
-	r.mu.Unlock()
-	if before == other {
-		return
-	}
-	if other != "" {
-		slog.Warn("Another adapter is asked for external metrics: nothing is served from here", "apiservice", externalAPIService, "service", other)
-	} else {
-		slog.Info("The cluster asks this adapter for external metrics again", "apiservice", externalAPIService)
-	}
-	r.changed()
+	return otherService(api, r.own), nil
 }
 
 // otherService names the Service of an APIService where it is not ours; one that

@@ -162,8 +162,8 @@ func newWork(connection *rest.Config, flags *runtimeflags.Flags, held memory) (*
 		Events:       w.events.NewRecorder(scheme, Name),
 		Builders:     builders(w.objects, inputs{table: held.table, clock: clock.RealClock{}}),
 		Table:        held.table, Last: held.last, PollObserver: held.metrics,
-		OtherAdapter: w.registration.Other,
-		Mode:         query.Mode(flags.Mode), Clock: clock.RealClock{}, Log: slog.Default(),
+		OtherAdapter: w.registration.Other, OtherCustomAdapter: w.registration.OtherCustom,
+		Mode: query.Mode(flags.Mode), Clock: clock.RealClock{}, Log: slog.Default(),
 	}
 	if flags.LedgerDir != "" {
 		w.ledger, err = ledger.Open[query.Snapshot, query.State, query.Decision](ledger.Config{

@@ -47,7 +47,9 @@ func TestComponents(t *testing.T) {
 func TestCertificates(t *testing.T) {
 	objects := everything(t)
 	for component, apiServices := range map[string][]string{
-		"metrics-adapter": {"v1beta1.external.metrics.k8s.io", "v1alpha1.adapter.decisions.quartet.dev"},
+		"metrics-adapter": {
+			"v1beta1.external.metrics.k8s.io", "v1beta1.custom.metrics.k8s.io", "v1beta2.custom.metrics.k8s.io", "v1alpha1.adapter.decisions.quartet.dev",
+		},
 		"hpa-controller":  {"v1alpha1.hpa.decisions.quartet.dev"},
 		"vpa-recommender": {"v1alpha1.recommender.decisions.quartet.dev"},
 		"vpa-updater":     {"v1alpha1.updater.decisions.quartet.dev"},

@@ -14,7 +14,7 @@ import (
 // "Role" goes before the name. The release's namespace is left out.
 var permissions = map[string][]string{
 	"quartet:metrics-adapter": {
-		"apiregistration.k8s.io/apiservices [v1beta1.external.metrics.k8s.io] get",
+		"apiregistration.k8s.io/apiservices [v1beta1.external.metrics.k8s.io v1beta1.custom.metrics.k8s.io v1beta2.custom.metrics.k8s.io] get",
 		"autoscaling.quartet.dev/clustermetricsources get list watch",
 		"autoscaling.quartet.dev/clustermetricsources/status patch",
 		"autoscaling.quartet.dev/metricsources get list watch",

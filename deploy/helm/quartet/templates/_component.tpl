@@ -1,7 +1,8 @@
 {{/*
 The Deployment of a component. args are arguments of its own, ports the ports
-beside the secure one: a list of {name, port, servicePort}. leaderless is one
-whose replicas elect no leader.
+beside the secure one: a list of {name, port, servicePort}. volumes are mounted to
+read: a list of {name, path, volume}. leaderless is one whose replicas elect no
+leader.
 */}}
 {{- define "quartet.deployment" -}}
 {{- $v := .values -}}
@@ -106,6 +107,11 @@ spec:
             - name: ledger
               mountPath: {{ . }}
             {{- end }}
+            {{- range .volumes }}
+            - name: {{ .name }}
+              mountPath: {{ .path }}
+              readOnly: true
+            {{- end }}
       volumes:
         - name: tls
           secret:
@@ -113,6 +119,10 @@ spec:
         {{- if $v.ledger.dir }}
         - name: ledger
           {{- toYaml $v.ledger.volume | nindent 10 }}
+        {{- end }}
+        {{- range .volumes }}
+        - name: {{ .name }}
+          {{- toYaml .volume | nindent 10 }}
         {{- end }}
       {{- with $v.podSpec }}
       {{- toYaml . | nindent 6 }}
