@@ -57,12 +57,18 @@ func (p *pool) acquire(l link) (*servers, error) {
 	return s, nil
 }
 
+// server is one of them.
+type server struct {
+	v1.API
+	url string
+}
+
 // servers hold the same data. One of them is asked for as long as it answers.
 type servers struct {
 	link      link
 	pool      *pool
 	transport *httpapi.Transport
-	asked     []v1.API
+	each      []server
 	// users is guarded by the pool's mutex.
 	users int
 
@@ -77,7 +83,7 @@ func newServers(p *pool, l link) (*servers, error) {
 		if err != nil {
 			return nil, source.Errorf(source.ReasonInvalid, "%s is no URL", httpapi.Server(url))
 		}
-		s.asked = append(s.asked, v1.NewAPI(client))
+		s.each = append(s.each, server{API: v1.NewAPI(client), url: url})
 	}
 	return s, nil
 }
@@ -99,15 +105,15 @@ func (s *servers) release() {
 // ask puts a question to the server that answered last, and to the others in turn
 // where it fails in a way in which another may not. What is left of the time is
 // shared out among those that are left. Its error is a *source.Error.
-func (s *servers) ask(ctx context.Context, question func(context.Context, v1.API) error) error {
+func (s *servers) ask(ctx context.Context, question func(context.Context, server) error) error {
 	s.mu.Lock()
 	first := s.current
 	s.mu.Unlock()
 	var failures []*source.Error
-	for i := range s.asked {
-		at := (first + i) % len(s.asked)
-		share, cancel := part(ctx, len(s.asked)-i)
-		err := question(share, s.asked[at])
+	for i := range s.each {
+		at := (first + i) % len(s.each)
+		share, cancel := part(ctx, len(s.each)-i)
+		err := question(share, s.each[at])
 		cancel()
 		if err == nil {
 			s.mu.Lock()
@@ -115,7 +121,7 @@ func (s *servers) ask(ctx context.Context, question func(context.Context, v1.API
 			s.mu.Unlock()
 			return nil
 		}
-		failure := s.failure(s.link.urls[at], err)
+		failure := s.failure(s.each[at].url, err)
 		if !anotherMayAnswer(failure) {
 			return failure
 		}

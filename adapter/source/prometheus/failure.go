@@ -18,6 +18,7 @@ const (
 	reasonRefused   = "QueryRefused"
 	reasonAmbiguous = "AmbiguousReply"
 	reasonNoTime    = "NoSampleTime"
+	reasonRule      = "RuleFault"
 )
 
 // longestWord is how much of a server's own words an error repeats, in characters.

@@ -11,6 +11,7 @@ import (
 	"github.com/quartet-autoscaling/quartet/adapter/source/access"
 	"github.com/quartet-autoscaling/quartet/adapter/source/httpapi"
 	"github.com/quartet-autoscaling/quartet/adapter/source/prometheus/promql"
+	"github.com/quartet-autoscaling/quartet/adapter/source/prometheus/rules"
 	"github.com/quartet-autoscaling/quartet/api/v1alpha1"
 )
 
@@ -22,10 +23,19 @@ const shownQuery = 60
 
 // Builder builds queries that share connections: one set for each list of servers,
 // credentials and TLS settings. It is a source.Builder.
-type Builder struct{ pool *pool }
+type Builder struct {
+	pool   *pool
+	mapper rules.Mapper
+}
 
-// NewBuilder makes a Builder without any connection.
-func NewBuilder() *Builder { return &Builder{pool: newPool()} }
+// NewBuilder makes a Builder without any connection. Rules ask the mapper for the
+// kinds of objects that their labels name; nil knows those of every cluster.
+func NewBuilder(mapper rules.Mapper) *Builder {
+	if mapper == nil {
+		mapper = rules.Builtin{}
+	}
+	return &Builder{pool: newPool(), mapper: mapper}
+}
 
 // Kind is this system's name.
 func (b *Builder) Kind() string { return Kind }
@@ -58,6 +68,9 @@ func (b *Builder) Build(ctx context.Context, r source.Request) (source.Query, er
 	l, err := readLink(ctx, spec, r.Secrets)
 	if err != nil {
 		return nil, err
+	}
+	if len(spec.Rules) > 0 {
+		return b.buildRules(spec, l, r.Namespace)
 	}
 	q := &promQuery{pool: b.pool, link: l, name: describe(spec), text: spec.Query}
 	if strings.TrimSpace(spec.Query) == "" {

@@ -73,7 +73,7 @@ func spec(text string, urls ...string) v1alpha1.PrometheusSource {
 }
 
 func build(spec v1alpha1.PrometheusSource, secrets brokertest.Secrets) (source.Query, error) {
-	return prometheus.NewBuilder().Build(context.Background(), source.Request{
+	return prometheus.NewBuilder(nil).Build(context.Background(), source.Request{
 		Namespace: "shop", Name: "test", Source: v1alpha1.Source{Prometheus: &spec}, Kinds: []query.Kind{query.Value},
 		Secrets: secrets, Timeout: pollTimeout,
 	})

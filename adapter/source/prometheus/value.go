@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	v1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	"github.com/prometheus/common/model"
 
 	"github.com/quartet-autoscaling/quartet/adapter/query"
@@ -34,7 +33,7 @@ func (p *valuePoller) Close() { p.once.Do(p.servers.release) }
 // server, for the time of its data.
 func (p *valuePoller) Poll(ctx context.Context) (query.Reading, error) {
 	var reading query.Reading
-	err := p.servers.ask(ctx, func(ctx context.Context, server v1.API) error {
+	err := p.servers.ask(ctx, func(ctx context.Context, server server) error {
 		var err error
 		reading, err = p.read(ctx, server)
 		return err
@@ -45,7 +44,7 @@ func (p *valuePoller) Poll(ctx context.Context) (query.Reading, error) {
 	return reading, nil
 }
 
-func (p *valuePoller) read(ctx context.Context, server v1.API) (query.Reading, error) {
+func (p *valuePoller) read(ctx context.Context, server server) (query.Reading, error) {
 	sent := now()
 	// Warnings are left: a value with a warning is a value.
 	value, _, _, err := server.Query(ctx, p.query.text, time.Time{})
@@ -74,7 +73,7 @@ func (p *valuePoller) read(ctx context.Context, server v1.API) (query.Reading, e
 
 // dataTime asks for the time of the data that the query reads, on the server's
 // clock and not after evaluated.
-func (p *valuePoller) dataTime(ctx context.Context, server v1.API, evaluated time.Time) (time.Time, error) {
+func (p *valuePoller) dataTime(ctx context.Context, server server, evaluated time.Time) (time.Time, error) {
 	value, _, _, err := server.Query(ctx, p.query.dataTime, evaluated)
 	if err != nil {
 		return time.Time{}, err

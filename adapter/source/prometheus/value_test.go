@@ -38,6 +38,7 @@ func TestAgainstTheRealServer(t *testing.T) {
 	t.Run("the time of the data", func(t *testing.T) { checkTimes(t, url) })
 	t.Run("a proxy in front", func(t *testing.T) { checkProxy(t, url) })
 	t.Run("several servers", func(t *testing.T) { checkServers(t, url) })
+	t.Run("rules", func(t *testing.T) { checkRules(t, url, scraped) })
 	t.Run("a series that ends", func(t *testing.T) { checkEnding(t, url, scraped) })
 	t.Run("a slow server", func(t *testing.T) { checkSlow(t, url, server) })
 	t.Run("a server that dies", func(t *testing.T) { checkDeath(t, url, server) })

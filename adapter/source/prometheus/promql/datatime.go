@@ -29,26 +29,29 @@ const (
 // another time on purpose (offset, @) does not count.
 //
 // The query gives one sample for each combination of values of the labels by, one
-// in all where there are none. It is false for a query that selects nothing, or
+// in all where there are none. It is empty for a query that selects nothing, or
 // that Prometheus' parser does not know: servers of other makers have functions of
-// their own.
-func DataTime(query string, by []string) (string, bool) {
+// their own. Reach is the longest range that the query reads.
+func DataTime(query string, by []string) (text string, reach time.Duration) {
 	expression, err := newParser().ParseExpr(query)
 	if err != nil {
-		return "", false
+		return "", 0
 	}
 	selected := selections(expression)
+	for _, s := range selected {
+		reach = max(reach, s.reach)
+	}
 	switch len(selected) {
 	case 0:
-		return "", false
+		return "", 0
 	case 1:
-		return selected[0].time(by), true
+		return selected[0].time(by), reach
 	}
 	parts := make([]string, len(selected))
 	for i, s := range selected {
 		parts[i] = fmt.Sprintf("label_replace(%s, %q, %q, \"\", \"\")", s.time(by), selectorLabel, strconv.Itoa(i))
 	}
-	return grouped("min", by, strings.Join(parts, " or ")), true
+	return grouped("min", by, strings.Join(parts, " or ")), reach
 }
 
 // selection is one selector of a query, and the longest range it is read over.

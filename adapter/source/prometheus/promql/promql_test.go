@@ -3,6 +3,7 @@ package promql_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -14,16 +15,17 @@ func TestDataTime(t *testing.T) {
 		query string
 		by    []string
 		want  string // empty: nothing to ask
+		reach time.Duration
 	}{
 		"a plain selector": {query: `queue_depth{queue="orders"}`, want: `min(timestamp({__name__="queue_depth",queue="orders"}))`},
 		"an aggregation":   {query: `sum(queue_depth)`, want: `min(timestamp({__name__="queue_depth"}))`},
 		"a name that is a keyword": {query: `sum({__name__="sum"})`,
 			want: `min(timestamp({__name__="sum"}))`},
-		"a rate": {query: `sum(rate(done_total[5m]))`,
+		"a rate": {query: `sum(rate(done_total[5m]))`, reach: 5 * time.Minute,
 			want: `min(timestamp({__name__="done_total"})) or max(max_over_time(timestamp({__name__="done_total"})[5m:30s]))`},
-		"a short rate": {query: `rate(done_total[4s])`,
+		"a short rate": {query: `rate(done_total[4s])`, reach: 4 * time.Second,
 			want: `min(timestamp({__name__="done_total"})) or max(max_over_time(timestamp({__name__="done_total"})[4s:1s]))`},
-		"a subquery reaches further": {query: `max_over_time(rate(done_total[1m])[10m:])`,
+		"a subquery reaches further": {query: `max_over_time(rate(done_total[1m])[10m:])`, reach: 11 * time.Minute,
 			want: `min(timestamp({__name__="done_total"})) or max(max_over_time(timestamp({__name__="done_total"})[11m:1m6s]))`},
 		"two selectors": {query: `a / b`,
 			want: `min(label_replace(min(timestamp({__name__="a"})), "quartet_selector", "0", "", "") or label_replace(min(timestamp({__name__="b"})), "quartet_selector", "1", "", ""))`},
@@ -39,11 +41,14 @@ func TestDataTime(t *testing.T) {
 		"no query":              {query: `sum(`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, ok := promql.DataTime(test.query, test.by)
-			if diff := cmp.Diff(test.want, got); diff != "" || ok != (test.want != "") {
-				t.Errorf("DataTime gives %t, and another query (-want +got):\n%s", ok, diff)
+			got, reach := promql.DataTime(test.query, test.by)
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("DataTime gives another query (-want +got):\n%s", diff)
 			}
-			if ok {
+			if reach != test.reach {
+				t.Errorf("the query reaches back %s, want %s", reach, test.reach)
+			}
+			if got != "" {
 				if err := promql.Check(got); err != nil {
 					t.Error(err)
 				}
@@ -93,9 +98,12 @@ func FuzzDataTime(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, query string) {
 		for _, by := range [][]string{nil, {"namespace", "pod"}} {
-			got, ok := promql.DataTime(query, by)
-			if !ok {
+			got, reach := promql.DataTime(query, by)
+			if got == "" {
 				continue
+			}
+			if reach < 0 {
+				t.Fatalf("%q reaches back %s", query, reach)
 			}
 			if err := promql.Check(got); err != nil {
 				t.Fatalf("the time of %q is asked with %q: %v", query, got, err)
