@@ -5,10 +5,13 @@ package builtin
 
 import (
 	"github.com/quartet-autoscaling/quartet/adapter/source"
+	"github.com/quartet-autoscaling/quartet/adapter/source/beanstalkd"
 	"github.com/quartet-autoscaling/quartet/adapter/source/externalgrpc"
 	"github.com/quartet-autoscaling/quartet/adapter/source/mysql"
+	"github.com/quartet-autoscaling/quartet/adapter/source/kafka"
 	"github.com/quartet-autoscaling/quartet/adapter/source/natsjetstream"
 	"github.com/quartet-autoscaling/quartet/adapter/source/postgresql"
+	"github.com/quartet-autoscaling/quartet/adapter/source/prometheus"
 	"github.com/quartet-autoscaling/quartet/adapter/source/rabbitmq"
 	"github.com/quartet-autoscaling/quartet/adapter/source/redis"
 )
@@ -17,9 +20,13 @@ import (
 // Secrets is added by those who can give it.
 func Builders() []source.Builder {
 	return []source.Builder{
+		// Without a cluster, rules know the kinds of objects that every cluster has.
+		prometheus.NewBuilder(nil),
 		natsjetstream.NewBuilder(),
+		kafka.NewBuilder(),
 		redis.NewBuilder(),
 		rabbitmq.NewBuilder(),
+		beanstalkd.NewBuilder(),
 		postgresql.NewBuilder(),
 		mysql.NewBuilder(),
 		externalgrpc.NewBuilder(),
