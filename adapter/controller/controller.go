@@ -47,6 +47,8 @@ type Config struct {
 	Recorder loop.Recorder[query.Snapshot, query.State, query.Decision]
 	// PollObserver hears of polls; it may be nil.
 	PollObserver collector.Observer
+	// Sharing shares polls out between replicas; nil where there is one only.
+	Sharing collector.Sharing
 	// OtherAdapter names the adapter that the cluster asks in our place, empty for
 	// none; it may be nil. EnqueueAll is to be called when its answer changes.
 	OtherAdapter func() string
@@ -112,7 +114,7 @@ func New(cfg Config) (*Controller, error) {
 	}
 	var err error
 	if c.collector, err = collector.New(collector.Config{
-		Clock: cfg.Clock, Observer: cfg.PollObserver, Notify: c.notify,
+		Clock: cfg.Clock, Observer: cfg.PollObserver, Notify: c.notify, Sharing: cfg.Sharing,
 	}); err != nil {
 		return nil, err
 	}
@@ -153,6 +155,12 @@ func (c *Controller) Namespaces() *Namespaces { return c.namespaces }
 
 // notify has a turn run for a subscriber of the collector.
 func (c *Controller) notify(id string) { c.queue.Add(keyOf(id)) }
+
+// Deliver takes what another replica's poll gave.
+func (c *Controller) Deliver(key string, s collector.Shared) { c.collector.Deliver(key, s) }
+
+// Reassign has queries looked at again whose polls may have come to this replica.
+func (c *Controller) Reassign() { c.collector.Reassign() }
 
 // Enqueue has a turn run for an object that was added, changed or deleted.
 func (c *Controller) Enqueue(key types.NamespacedName) { c.queue.Add(key) }

@@ -38,9 +38,9 @@ func providersOf(held memory, objects Inventory, peers *peer.Set) providers {
 	}
 }
 
-// newAPI opens the secure port and serves the metrics APIs and the last decisions
-// on it.
-func newAPI(c serving.Config, p providers, last *decisionapi.Store) (*serving.Server, error) {
+// newAPI opens the secure port and serves the metrics APIs on it, the last
+// decisions, and what is served beside those.
+func newAPI(c serving.Config, p providers, last *decisionapi.Store, beside ...decisionapi.Beside) (*serving.Server, error) {
 	c.Codecs = &apiserver.Codecs
 	generic, err := serving.Build(c)
 	if err != nil {
@@ -57,7 +57,7 @@ func newAPI(c serving.Config, p providers, last *decisionapi.Store) (*serving.Se
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("install the metrics APIs: %w", err), generic.SecureServing.Listener.Close())
 	}
-	if err := decisionapi.InstallGroup(built.GenericAPIServer, decisionapi.GroupName(apiComponent), last); err != nil {
+	if err := decisionapi.InstallGroup(built.GenericAPIServer, decisionapi.GroupName(apiComponent), last, beside...); err != nil {
 		return nil, errors.Join(err, generic.SecureServing.Listener.Close())
 	}
 	return generic.Wrap(built.GenericAPIServer), nil

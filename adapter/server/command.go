@@ -21,15 +21,23 @@ func NewCommand() *runtimeflags.Command {
 	flags := runtimeflags.New(runtimeflags.Acting)
 	port := serving.NewOptions()
 	others := &peerOptions{}
+	shared := &sharingOptions{}
 	return &runtimeflags.Command{
 		Name:    Name,
 		Short:   "serves queues and queries as external metrics, each sample with its own time",
 		Flags:   flags,
-		Options: []runtimeflags.Options{port, others},
+		Options: []runtimeflags.Options{port, others, shared},
 		Run: func(ctx context.Context) error {
-			return run(ctx, flags, port, others)
+			return run(ctx, flags, options{port, others, shared})
 		},
 	}
+}
+
+// options are the adapter's own flags.
+type options struct {
+	port   *serving.Options
+	others *peerOptions
+	shared *sharingOptions
 }
 
 // electAgain is the pause before this replica stands for election again.

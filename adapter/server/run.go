@@ -32,7 +32,7 @@ import (
 )
 
 // run builds the adapter and works until the context ends.
-func run(ctx context.Context, flags *runtimeflags.Flags, port *serving.Options, others *peerOptions) error {
+func run(ctx context.Context, flags *runtimeflags.Flags, o options) error {
 	connection, err := flags.RESTConfig(Name)
 	if err != nil {
 		return err
@@ -42,12 +42,15 @@ func run(ctx context.Context, flags *runtimeflags.Flags, port *serving.Options, 
 	if err != nil {
 		return err
 	}
-	peers, err := newPeers(others, connection)
+	peers, err := newPeers(o.others, connection)
 	if err != nil {
 		return err
 	}
+	if held.shared, err = newSharedPolls(o.shared, connection, flags, o.port.SecurePort); err != nil {
+		return err
+	}
 	server, err := newAPI(
-		serving.Config{Name: Name, Options: port, Kubeconfig: flags.Kubeconfig}, providersOf(held, objects, peers), held.last)
+		serving.Config{Name: Name, Options: o.port, Kubeconfig: flags.Kubeconfig, Streams: held.shared.streams()}, providersOf(held, objects, peers), held.last, held.changes.beside())
 	if err != nil {
 		return err
 	}
@@ -59,20 +62,20 @@ func run(ctx context.Context, flags *runtimeflags.Flags, port *serving.Options, 
 	}
 	if !flags.Mode.Decides() {
 		slog.Info("Mode is Off: no source is polled and no metric is served")
-		return all(ctx, server.Run, peers.Run)
+		return all(ctx, server.Run, held.changes.run, peers.Run)
 	}
 	work, err := newWork(connection, flags, held)
 	if err != nil {
 		return err
 	}
 	defer work.close()
-	if err := others.refuseSelf(work.registration.own.Namespace); err != nil {
+	if err := o.others.refuseSelf(work.registration.own.Namespace); err != nil {
 		return err
 	}
-	if err := server.AddReadyChecks(work.controller.ReadyCheck(), work.registration.check()); err != nil {
+	if err := server.AddReadyChecks(work.controller.ReadyCheck(), work.registration.check(), held.shared.check()); err != nil {
 		return err
 	}
-	return all(ctx, server.Run, work.watch, work.registration.run, work.lead, objects.Run, peers.Run)
+	return all(ctx, server.Run, work.watch, work.registration.run, work.lead, objects.Run, peers.Run, held.changes.run, held.shared.run)
 }
 
 // memory is what the loop fills and the secure port reads.
@@ -80,12 +83,14 @@ type memory struct {
 	table   *table.Table
 	last    *decisionapi.Store
 	metrics *ownMetrics
+	changes *changeFeed
+	shared  *sharedPolls // nil where nothing is shared
 }
 
 func newMemory() memory {
 	served := table.New()
 	return memory{
-		table: served, metrics: newOwnMetrics(),
+		table: served, metrics: newOwnMetrics(), changes: newChangeFeed(served, clock.RealClock{}),
 		// Every replica decides, so every one of them answers.
 		last: decisionapi.NewStore(decisionapi.StoreConfig{
 			Component: apiComponent, Kind: "MetricSource", Shared: served.Serves,
@@ -161,7 +166,7 @@ func newWork(connection *rest.Config, flags *runtimeflags.Flags, held memory) (*
 		OwnNamespace: w.registration.own.Namespace,
 		Events:       w.events.NewRecorder(scheme, Name),
 		Builders:     builders(w.objects, inputs{table: held.table, clock: clock.RealClock{}}),
-		Table:        held.table, Last: held.last, PollObserver: held.metrics,
+		Table:        held.table, Last: held.last, PollObserver: held.metrics, Sharing: held.shared.sharing(),
 		OtherAdapter: w.registration.Other, OtherCustomAdapter: w.registration.OtherCustom,
 		Mode: query.Mode(flags.Mode), Clock: clock.RealClock{}, Log: slog.Default(),
 	}
@@ -178,6 +183,7 @@ func newWork(connection *rest.Config, flags *runtimeflags.Flags, held memory) (*
 		return nil, err
 	}
 	w.registration.changed = w.controller.EnqueueAll
+	held.shared.feeds(w.controller)
 	return w, telemetry.Registry.Register(&stateMetrics{table: held.table, summarizer: w.controller, clock: config.Clock})
 }
 

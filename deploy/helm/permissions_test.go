@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 )
 
@@ -115,6 +117,37 @@ func TestPermissions(t *testing.T) {
 	}
 	if diff := cmp.Diff(permissions, have); diff != "" {
 		t.Errorf("(-want +have):\n%s", diff)
+	}
+}
+
+// TestPermissionsOfSharing holds what several replicas of the adapter may do
+// beyond one.
+func TestPermissionsOfSharing(t *testing.T) {
+	objects := everything(t, "metricsAdapter.replicas=2")
+	role := get[*rbacv1.Role](t, objects, "Role/quartet:metrics-adapter:replicas")
+	if diff := cmp.Diff([]string{"discovery.k8s.io/endpointslices list"}, rules(role.Rules)); diff != "" {
+		t.Errorf("(-want +have):\n%s", diff)
+	}
+	var paths []string
+	for _, rule := range get[*rbacv1.ClusterRole](t, objects, "ClusterRole/quartet:metrics-adapter").Rules {
+		for _, path := range rule.NonResourceURLs {
+			paths = append(paths, path+" "+strings.Join(rule.Verbs, " "))
+		}
+	}
+	if diff := cmp.Diff([]string{"/polls get"}, paths); diff != "" {
+		t.Errorf("(-want +have):\n%s", diff)
+	}
+	container := get[*appsv1.Deployment](t, objects, "Deployment/metrics-adapter").Spec.Template.Spec.Containers[0]
+	if !slices.Contains(container.Args, "--share-polls") ||
+		!slices.Contains(container.Args, "--share-polls-ca-file=/etc/quartet/tls/ca.crt") ||
+		!slices.ContainsFunc(container.Env, func(v corev1.EnvVar) bool {
+			return v.Name == "POD_IP" && v.ValueFrom != nil && v.ValueFrom.FieldRef.FieldPath == "status.podIP"
+		}) {
+		t.Errorf("the container has arguments %q and variables %v", container.Args, container.Env)
+	}
+	alone := get[*appsv1.Deployment](t, everything(t), "Deployment/metrics-adapter").Spec.Template.Spec.Containers[0]
+	if slices.Contains(alone.Args, "--share-polls") {
+		t.Error("one replica alone is told to share")
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apiserver/pkg/endpoints/openapi"
+	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/util/compatibility"
 	"k8s.io/kube-openapi/pkg/common"
@@ -35,6 +36,10 @@ type Config struct {
 	Codecs *serializer.CodecFactory
 	// Live and Ready are the checks of /livez and /readyz. Both may be nil.
 	Live, Ready []health.Check
+	// Streams are answered for as long as their clients stay, by path, to those whom
+	// the cluster authenticates and who may get the path. They must end by
+	// themselves when the process does.
+	Streams map[string]http.Handler
 	// Metrics answers /metrics; nil serves all registries of the process.
 	Metrics http.Handler
 	// ShutdownDelay is how long the server still answers after it has become
@@ -71,6 +76,7 @@ type Generic struct {
 	*genericapiserver.Config
 	name        string
 	metrics     http.Handler
+	streams     map[string]http.Handler
 	live, ready *health.Checks
 	stopping    chan struct{}
 }
@@ -84,6 +90,7 @@ func Build(c Config) (*Generic, error) {
 	g := &Generic{
 		name:     c.Name,
 		metrics:  c.Metrics,
+		streams:  c.Streams,
 		live:     &health.Checks{},
 		ready:    &health.Checks{},
 		stopping: make(chan struct{}),
@@ -107,6 +114,10 @@ func Build(c Config) (*Generic, error) {
 	g.ShutdownDelayDuration = c.ShutdownDelay
 	g.RequestTimeout = 30 * time.Second
 	g.BuildHandlerChainFunc = g.handlerChain
+	others := g.LongRunningFunc
+	g.LongRunningFunc = func(r *http.Request, info *apirequest.RequestInfo) bool {
+		return c.Streams[r.URL.Path] != nil || others(r, info)
+	}
 	if err := c.Options.secure(g.Config, c.Listener); err != nil {
 		return nil, err
 	}
@@ -173,6 +184,9 @@ func (g *Generic) shutdownCheck() health.Check {
 // Wrap makes a Server of the generic one that was built from the configuration.
 func (g *Generic) Wrap(generic *genericapiserver.GenericAPIServer) *Server {
 	generic.Handler.NonGoRestfulMux.Handle("/metrics", g.metrics)
+	for path, handler := range g.streams {
+		generic.Handler.NonGoRestfulMux.Handle(path, handler)
+	}
 	return &Server{generic: generic, live: g.live, ready: g.ready, stopping: g.stopping}
 }
 

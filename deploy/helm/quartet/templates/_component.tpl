@@ -1,5 +1,5 @@
 {{/*
-The Deployment of a component. args are arguments of its own, ports the ports
+The Deployment of a component. args are arguments of its own, env variables, ports the ports
 beside the secure one: a list of {name, port, servicePort}. volumes are mounted to
 read: a list of {name, path, volume}. leaderless is one whose replicas elect no
 leader.
@@ -70,6 +70,9 @@ spec:
           env:
             - name: POD_NAMESPACE
               value: {{ .root.Release.Namespace }}
+            {{- with .env }}
+            {{- toYaml . | nindent 12 }}
+            {{- end }}
             {{- with $v.extraEnv }}
             {{- toYaml . | nindent 12 }}
             {{- end }}
