@@ -20,6 +20,7 @@ import (
 //	object metrics=depth:Depth,... [maxAge=1m] [interval=1s] [mode=Auto] [generation=2] [created=1h]
 //	       [stale=Hold|Floor] [floor=5] [atMost=2m] [namespaces=team=data] (a ClusterMetricSource)
 //	read at=5s pending=3 ack=1 delivered=7,9 [epoch=a] [oldest=2] (numbers, "nan", "empty", "absent")
+//	read at=5s depth=3 arrived=10 drained=7 (or one of the two counters)
 //	fail at=6s reason=Unreachable message="..."
 //	rival name=older created=-1h metrics=depth [namespaces=team=data]
 //	specfault reason=SecretNotFound message="..." | specfault none
@@ -197,16 +198,30 @@ func (s *stage) read(c command) {
 			r.Gauges[kind] = query.NumberOf(v)
 		}
 	}
-	if text, ok := c.args["delivered"]; ok {
-		for _, n := range strings.Split(text, ",") {
-			v, err := strconv.ParseUint(n, 10, 64)
-			if err != nil {
-				s.t.Fatal(err)
-			}
-			r.Delivered = append(r.Delivered, v)
-		}
+	r.Delivered = c.counters("delivered")
+	if arrived := c.counters("arrived"); len(arrived) == 1 {
+		r.Arrived = &arrived[0]
+	}
+	if drained := c.counters("drained"); len(drained) == 1 {
+		r.Drained = &drained[0]
 	}
 	s.snapshot.Poll.Reading, s.snapshot.Poll.Failing = r, false
+}
+
+// counters are the numbers of a list, nil where it is not there.
+func (c command) counters(key string) (counters []uint64) {
+	text, ok := c.args[key]
+	if !ok {
+		return nil
+	}
+	for _, n := range strings.Split(text, ",") {
+		v, err := strconv.ParseUint(n, 10, 64)
+		if err != nil {
+			c.t.Fatalf("%s: %v", key, err)
+		}
+		counters = append(counters, v)
+	}
+	return counters
 }
 
 func (s *stage) fail(c command) {
