@@ -67,6 +67,9 @@ func (q *rulesQuery) discover(ctx context.Context, at server, r rule) (found, er
 		out.questions = append(out.questions, one.questions...)
 		out.faults = append(out.faults, one.faults...)
 	}
+	if len(kept) > 0 && err == nil && len(out.questions)+len(out.faults) == 0 {
+		out.fault("%s: series are found, %s among them, and none makes a metric: see name and resources", r.field, kept[0])
+	}
 	return out, err
 }
 

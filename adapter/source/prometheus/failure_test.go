@@ -1,6 +1,7 @@
 package prometheus_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -74,12 +75,21 @@ func checkSlow(t *testing.T, url string, server *brokers.Server) {
 	if err := server.Freeze(); err != nil {
 		t.Fatal(err)
 	}
+	defer func() {
+		if err := server.Thaw(); err != nil {
+			t.Error(err)
+		}
+		await(t, p)
+	}()
+	// The signal may take a moment to reach every thread.
+	brokertest.Eventually(t, "the server stands still", func() error {
+		if _, err := poll(t, p, 300*time.Millisecond); err == nil {
+			return errors.New("it still answers")
+		}
+		return nil
+	})
 	wantFailure(t, p, 300*time.Millisecond, source.ReasonTimeout)
 	wantFailure(t, open(t, spec("sum(queue_depth)", url, url+"/"), nil), 300*time.Millisecond, source.ReasonTimeout)
-	if err := server.Thaw(); err != nil {
-		t.Fatal(err)
-	}
-	await(t, p)
 }
 
 func checkDeath(t *testing.T, url string, server *brokers.Server) {

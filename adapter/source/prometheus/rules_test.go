@@ -136,7 +136,13 @@ func checkRules(t *testing.T, address string, scraped *target) {
 	t.Run("nothing found", func(t *testing.T) {
 		nothing := appRule()
 		nothing.Series = "missing"
-		checkReading(t, openRules(t, "shop", address, nothing), []string{}, nil)
+		checkReading(t, openRules(t, "shop", address, nothing), []string{}, []string{"RuleFault: no rule finds any series of the last 10m0s"})
+	})
+	t.Run("nothing that is an object", func(t *testing.T) {
+		unlabelled := appRule()
+		unlabelled.Series, unlabelled.Filters = "queue_depth", nil
+		unlabelled.Name = nil
+		checkReading(t, openRules(t, "", address, unlabelled), []string{}, []string{"RuleFault: rules[0]: series are found, queue_depth among them"})
 	})
 	t.Run("a query that hangs", func(t *testing.T) { checkHanging(t, address) })
 }

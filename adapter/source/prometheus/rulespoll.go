@@ -71,6 +71,9 @@ func (p *rulesPoller) read(ctx context.Context, at server) (query.Reading, error
 			faults.add(fault)
 		}
 	}
+	if len(questions) == 0 && len(faults.list) == 0 {
+		faults.add(source.Errorf(reasonRule, "no rule finds any series of the last %s", lookback))
+	}
 	if len(questions) > maxQuestions {
 		faults.add(source.Errorf(reasonRule, "rules make more than %d queries, and the rest is left out: narrow them", maxQuestions))
 		questions = questions[:maxQuestions]
