@@ -19,7 +19,7 @@ func newMetric() *cobra.Command {
 		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	metric.AddCommand(newMetricTest())
+	metric.AddCommand(newMetricTest(), newMetricImport())
 	return metric
 }
 

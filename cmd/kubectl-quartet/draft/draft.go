@@ -86,6 +86,8 @@ type Invalid struct {
 	Object string
 	// Problems name a field each, by its path, and say what is wrong.
 	Problems []string
+	// Rules are the same without the values, which may be anything.
+	Rules []string
 }
 
 func (e *Invalid) Error() string {
@@ -103,7 +105,7 @@ func Source(o *unstructured.Unstructured) (client.Object, error) {
 	called := strings.TrimSpace(o.GetKind() + " " + o.GetName())
 	k, known := kinds[o.GetKind()]
 	if gv := o.GroupVersionKind().GroupVersion(); !known || gv != v1alpha1.GroupVersion {
-		return nil, &Invalid{called, []string{fmt.Sprintf("apiVersion, kind: this version checks MetricSource and ClusterMetricSource of %s only", v1alpha1.GroupVersion)}}
+		return nil, &Invalid{Object: called, Problems: []string{fmt.Sprintf("apiVersion, kind: this version checks MetricSource and ClusterMetricSource of %s only", v1alpha1.GroupVersion)}}
 	}
 	object := o.DeepCopy()
 	invalid := &Invalid{Object: called}
@@ -112,6 +114,7 @@ func Source(o *unstructured.Unstructured) (client.Object, error) {
 	}
 	for _, err := range k.admit(object.Object) {
 		invalid.Problems = append(invalid.Problems, err.Error())
+		invalid.Rules = append(invalid.Rules, strings.TrimSuffix(err.Field+": "+err.Detail, ": "))
 	}
 	if len(invalid.Problems) > 0 {
 		return nil, invalid
