@@ -62,9 +62,10 @@ func (b *breaker) abandon() {
 	b.trying = false
 }
 
-// state gives the failures in a row and the newest failure with its time.
-func (b *breaker) state() (failures int, last error, at time.Time) {
+// state gives the failures in a row and the time of the newest, which is the
+// error.
+func (b *breaker) state() (failures int, at time.Time, last error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.failures, b.last, b.at
+	return b.failures, b.at, b.last
 }

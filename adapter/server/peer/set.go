@@ -81,7 +81,7 @@ func (s *Set) Check() health.Check {
 		}
 		var text []string
 		for _, p := range s.peers {
-			failures, last, at := p.breaker.state()
+			failures, at, last := p.breaker.state()
 			switch {
 			case failures > 0:
 				text = append(text, fmt.Sprintf("%s does not answer since %s (%v)", p.Name, at.UTC().Format(time.RFC3339), last))
