@@ -15,9 +15,12 @@ import (
 )
 
 const (
-	// valuesEvery is how often values and messages are written while no condition
-	// changes.
+	// valuesEvery is how often an object's values and messages are written, at the
+	// most, while no condition changes.
 	valuesEvery = 10 * time.Second
+	// valuesPerSecond bounds such writes of all objects together: those of many
+	// objects are each written less often.
+	valuesPerSecond = 10
 	// statusRetry is the pause after a write that failed.
 	statusRetry = 2 * time.Second
 	// statusTimeout bounds one write.
@@ -126,7 +129,7 @@ func (w *statusWriter) write(ctx context.Context, key types.NamespacedName) {
 	case nothing:
 		return
 	case valuesOnly:
-		if wait := before.at.Add(valuesEvery).Sub(now); wrote && wait > 0 {
+		if wait := before.at.Add(w.valuesPause()).Sub(now); wrote && wait > 0 {
 			w.queue.AddAfter(key, wait)
 			return
 		}
@@ -144,6 +147,13 @@ func (w *statusWriter) write(ctx context.Context, key types.NamespacedName) {
 		w.written[key] = written{uid: o.GetUID(), status: next, at: now}
 	}
 	w.mu.Unlock()
+}
+
+// valuesPause is the time between two writes of one object's values.
+func (w *statusWriter) valuesPause() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return max(valuesEvery, time.Duration(len(w.wanted))*time.Second/valuesPerSecond)
 }
 
 func (w *statusWriter) patch(ctx context.Context, o *object, next v1alpha1.MetricSourceStatus) error {
