@@ -90,8 +90,11 @@ func (m *metricImport) run(cmd *cobra.Command) error {
 }
 
 // checkMade tells what the cluster would refuse, by the rules and without the
-// values, which may hold credentials.
+// values, which may hold credentials, and what cannot be written as YAML.
 func checkMade(o *unstructured.Unstructured) error {
+	if _, err := yaml.Marshal(o.Object); err != nil {
+		return errors.New("it holds characters that YAML cannot")
+	}
 	if !draft.IsSource(o) {
 		return nil
 	}

@@ -15,6 +15,9 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/quartet-autoscaling/quartet/adapter/builtin"
+	adaptersource "github.com/quartet-autoscaling/quartet/adapter/source"
+	"github.com/quartet-autoscaling/quartet/adapter/source/formula"
+	httpsource "github.com/quartet-autoscaling/quartet/adapter/source/http"
 	"github.com/quartet-autoscaling/quartet/cmd/kubectl-quartet/draft"
 	"github.com/quartet-autoscaling/quartet/cmd/kubectl-quartet/trial"
 )
@@ -163,9 +166,17 @@ func (m *metricTest) try(ctx context.Context, o *unstructured.Unstructured, s *s
 		}
 	}
 	return trial.Run(ctx, trial.Config{
-		Object: object, Builders: builtin.Builders(), Secrets: s,
+		Object: object, Builders: m.builders(), Secrets: s,
 		Polls: m.polls, Pause: m.interval, Clock: clock.RealClock{}, Redact: s.redact,
 	}), nil
+}
+
+// builders are all kinds of sources. What some of them look up in the adapter's
+// own memory is asked of the cluster, as the user.
+func (m *metricTest) builders() []adaptersource.Builder {
+	return append(builtin.Builders(),
+		httpsource.NewBuilder(httpsource.CachedPods{Reader: clusterReader{m.config}}),
+		formula.NewBuilder(clusterMetrics{m.config}))
 }
 
 // redirect replaces addresses in every text of spec.source.

@@ -263,3 +263,47 @@ func TestADraftIsCheckedAsTheClusterWould(t *testing.T) {
 		})
 	}
 }
+
+// TestSourcesThatAskTheCluster: a formula reads its inputs, and pods are found,
+// as the user may; a document of one address needs no cluster at all.
+func TestSourcesThatAskTheCluster(t *testing.T) {
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		switch r.URL.Path {
+		case "/apis/external.metrics.k8s.io/v1beta1/namespaces/shop/orders_depth":
+			_, _ = fmt.Fprintf(w, `{"kind": "ExternalMetricValueList", "items": [{"metricName": "orders_depth", "value": "1500m", "timestamp": %q}]}`,
+				time.Now().UTC().Format(time.RFC3339))
+		case "/queue":
+			_, _ = fmt.Fprintf(w, `{"queue": {"depth": 42, "token": %q}}`, r.Header.Get("Authorization"))
+		default:
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = w.Write([]byte(`{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404, "message": "no such metric"}`))
+		}
+	}))
+	defer api.Close()
+	t.Setenv("KUBECONFIG", write(t, "kubeconfig", "apiVersion: v1\nkind: Config\ncurrent-context: test\n"+
+		"contexts: [{name: test, context: {cluster: test, namespace: shop}}]\nclusters: [{name: test, cluster: {server: '"+api.URL+"'}}]\n"))
+	head := "apiVersion: autoscaling.quartet.dev/v1alpha1\nkind: MetricSource\nmetadata: { name: a }\nspec:\n  metrics: [ { name: out, value: Value } ]\n  source:\n"
+	formulaOf := func(metric string) string {
+		return head + "    formula: { expression: \"orders * 2.0\", inputs: [ { name: orders, metric: " + metric + " } ] }\n"
+	}
+	for name, c := range map[string]struct {
+		input, out string
+		code       int
+		args       []string
+	}{
+		"a formula":                 {input: formulaOf("orders_depth"), out: "Value  3 "},
+		"a formula without a value": {input: formulaOf("nothing"), out: "metric nothing of the cluster is not served: MetricNotFound", code: 1},
+		"a document": {
+			input: head + "    http: { url: \"" + api.URL + "/queue\", jsonPath: \"{.queue.depth}\", auth: { bearer: { name: a, key: b } } }\n",
+			out:   `{"queue": {"depth": 42, "token": "Bearer ***"}}`, args: []string{"--secret", "a/b=" + password},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := run(t, c.input, append([]string{"metric", "test", "-f", "-", "--interval", "100ms"}, c.args...)...)
+			if got.code != c.code || !strings.Contains(got.out, c.out) {
+				t.Errorf("exit code %d, want %d with %q:\n%s%s", got.code, c.code, c.out, got.out, got.err)
+			}
+		})
+	}
+}

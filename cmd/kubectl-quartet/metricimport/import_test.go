@@ -44,6 +44,9 @@ func TestScenarios(t *testing.T) {
 }
 
 func check(o *unstructured.Unstructured) error {
+	if _, err := yaml.Marshal(o.Object); err != nil {
+		return errors.New("it holds characters that YAML cannot")
+	}
 	if !draft.IsSource(o) {
 		return nil
 	}
