@@ -20,16 +20,30 @@ import (
 const hidden = "[credential]"
 
 // Secret is a credential. It prints as nothing; Reveal gives it to a client.
-type Secret struct{ value string }
+type Secret struct {
+	// value is behind a pointer, nil for none: package fmt asks no method of what is
+	// in an unexported field of another struct, and would print the text itself.
+	value *string
+}
 
 // NewSecret makes a Secret of a text.
-func NewSecret(value string) Secret { return Secret{value} }
+func NewSecret(value string) Secret {
+	if value == "" {
+		return Secret{}
+	}
+	return Secret{&value}
+}
 
 // Reveal gives the credential itself.
-func (s Secret) Reveal() string { return s.value }
+func (s Secret) Reveal() string {
+	if s.value == nil {
+		return ""
+	}
+	return *s.value
+}
 
 // Empty tells whether there is none.
-func (s Secret) Empty() bool { return s.value == "" }
+func (s Secret) Empty() bool { return s.value == nil }
 
 func (s Secret) String() string { return hidden }
 
@@ -72,7 +86,7 @@ func (r *Reader) Bytes(ref *v1alpha1.SecretKey) []byte {
 
 // Text reads one key without the white space around it, which editors leave.
 func (r *Reader) Text(ref *v1alpha1.SecretKey) Secret {
-	return Secret{string(bytes.TrimSpace(r.Bytes(ref)))}
+	return NewSecret(string(bytes.TrimSpace(r.Bytes(ref))))
 }
 
 // Basic reads a user's name and password; empty without a reference.
@@ -100,9 +114,9 @@ func Digest(parts ...any) string {
 func revealed(part any) any {
 	switch p := part.(type) {
 	case Secret:
-		return p.value
+		return p.Reveal()
 	case Basic:
-		return []string{p.User.value, p.Password.value}
+		return []string{p.User.Reveal(), p.Password.Reveal()}
 	case TLS:
 		return p.parts()
 	}
@@ -116,8 +130,8 @@ const shortestScrubbed = 4
 // Scrub takes credentials out of a text that another library wrote.
 func Scrub(text string, secrets ...Secret) string {
 	for _, s := range secrets {
-		if len(s.value) >= shortestScrubbed {
-			text = strings.ReplaceAll(text, s.value, "***")
+		if value := s.Reveal(); len(value) >= shortestScrubbed {
+			text = strings.ReplaceAll(text, value, "***")
 		}
 	}
 	return text

@@ -12,7 +12,13 @@ import (
 type TLS struct {
 	// Set tells whether the object has tls at all.
 	Set bool
+	// material is behind a function for the reason that a Secret's value is behind a
+	// pointer; a pointer to a struct is followed at times. It is nil without tls.
+	material func() material
+}
 
+// material is what an object's tls says.
+type material struct {
 	ca, certificate, key []byte
 	serverName           string
 	insecure             bool
@@ -24,11 +30,11 @@ func (r *Reader) TLS(ref *v1alpha1.TLS) TLS {
 	if ref == nil {
 		return TLS{}
 	}
-	t := TLS{
-		Set: true, ca: r.Bytes(ref.CA),
-		certificate: r.Bytes(ref.ClientCertificate), key: r.Bytes(ref.ClientKey),
+	m := material{
+		ca: r.Bytes(ref.CA), certificate: r.Bytes(ref.ClientCertificate), key: r.Bytes(ref.ClientKey),
 		serverName: ref.ServerName, insecure: ref.InsecureSkipVerify,
 	}
+	t := TLS{Set: true, material: func() material { return m }}
 	if r.err == nil {
 		_, r.err = t.config()
 	}
@@ -47,20 +53,21 @@ func (t TLS) Config() *tls.Config {
 }
 
 func (t TLS) config() (*tls.Config, error) {
+	m := t.said()
 	config := &tls.Config{
 		MinVersion: tls.VersionTLS12,
-		ServerName: t.serverName,
+		ServerName: m.serverName,
 		//nolint:gosec // the owner of the object asked for it, in a field that says what it is
-		InsecureSkipVerify: t.insecure,
+		InsecureSkipVerify: m.insecure,
 	}
-	if len(t.ca) > 0 {
+	if len(m.ca) > 0 {
 		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(t.ca) {
+		if !config.RootCAs.AppendCertsFromPEM(m.ca) {
 			return nil, source.Errorf(source.ReasonInvalid, "tls.ca holds no PEM certificate")
 		}
 	}
-	if len(t.certificate) > 0 {
-		pair, err := tls.X509KeyPair(t.certificate, t.key)
+	if len(m.certificate) > 0 {
+		pair, err := tls.X509KeyPair(m.certificate, m.key)
 		if err != nil {
 			return nil, source.Errorf(source.ReasonInvalid, "tls.clientCertificate and tls.clientKey are no PEM pair that belongs together")
 		}
@@ -70,7 +77,15 @@ func (t TLS) config() (*tls.Config, error) {
 }
 
 func (t TLS) parts() []any {
-	return []any{t.Set, t.ca, t.certificate, t.key, t.serverName, t.insecure}
+	m := t.said()
+	return []any{t.Set, m.ca, m.certificate, m.key, m.serverName, m.insecure}
+}
+
+func (t TLS) said() material {
+	if t.material == nil {
+		return material{}
+	}
+	return t.material()
 }
 
 func (t TLS) String() string { return hidden }
