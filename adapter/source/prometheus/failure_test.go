@@ -90,6 +90,17 @@ func checkSlow(t *testing.T, url string, server *brokers.Server) {
 	})
 	wantFailure(t, p, 300*time.Millisecond, source.ReasonTimeout)
 	wantFailure(t, open(t, spec("sum(queue_depth)", url, url+"/"), nil), 300*time.Millisecond, source.ReasonTimeout)
+	other := httptest.NewServer(http.HandlerFunc(sevenOfNow))
+	defer other.Close()
+	r, err := poll(t, open(t, spec("vector(7)", url, other.URL), nil), 2*time.Second)
+	if err != nil || r.Gauges[query.Value] != query.NumberOf(7) {
+		t.Errorf("the second server does not answer for the first: %+v, %v", r.Gauges, err)
+	}
+}
+
+// sevenOfNow answers a query with a warning and the number 7.
+func sevenOfNow(w http.ResponseWriter, _ *http.Request) {
+	_, _ = fmt.Fprintf(w, `{"status":"success","warnings":["partial response"],"data":{"resultType":"vector","result":[{"metric":{},"value":[%d,"7"]}]}}`, time.Now().Unix())
 }
 
 func checkDeath(t *testing.T, url string, server *brokers.Server) {
@@ -237,11 +248,31 @@ func TestMetadataOfMachinesIsNotAsked(t *testing.T) {
 
 // TestWarningsAreNoValues takes a reply that has warnings for what it is.
 func TestWarningsAreNoValues(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = fmt.Fprintf(w, `{"status":"success","warnings":["partial response"],"data":{"resultType":"vector","result":[{"metric":{},"value":[%d,"7"]}]}}`, time.Now().Unix())
-	}))
+	server := httptest.NewServer(http.HandlerFunc(sevenOfNow))
 	defer server.Close()
 	if got := mustPoll(t, open(t, spec("vector(7)", server.URL), nil)).Gauges[query.Value]; got != query.NumberOf(7) {
 		t.Errorf("the value is %+v", got)
+	}
+}
+
+// TestAServerThatKnowsNoTimestamps refuses what the object's author has not written.
+func TestAServerThatKnowsNoTimestamps(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Query().Get("query"), "timestamp(") {
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = io.WriteString(w, `{"status":"error","errorType":"bad_data","error":"unknown function timestamp"}`)
+			return
+		}
+		sevenOfNow(w, r)
+	}))
+	defer server.Close()
+	message := wantFailure(t, open(t, spec("up", server.URL), nil), pollTimeout, "NoSampleTime")
+	if !strings.Contains(message, "set sampledAt") || !strings.Contains(message, "unknown function timestamp") {
+		t.Error(message)
+	}
+	given := spec("up", server.URL)
+	given.SampledAt = "time()"
+	if r := mustPoll(t, open(t, given, nil)); r.At.After(time.Now().Add(-24 * time.Hour)) {
+		t.Errorf("the server says that the data are of the 7th second of 1970, and the reading %s", r.At)
 	}
 }

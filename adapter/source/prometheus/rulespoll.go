@@ -255,7 +255,7 @@ func (p *rulesPoller) times(ctx context.Context, at server, dataTime string, by 
 		if r == nil {
 			continue
 		}
-		measured, err := timeOf(query.NumberOf(float64(r.Value)), evaluated)
+		measured, err := timeOf("the query for the time of the data", query.NumberOf(float64(r.Value)), evaluated)
 		if err != nil {
 			return nil, err
 		}

@@ -74,11 +74,15 @@ func (p *valuePoller) read(ctx context.Context, server server) (query.Reading, e
 // dataTime asks for the time of the data that the query reads, on the server's
 // clock and not after evaluated.
 func (p *valuePoller) dataTime(ctx context.Context, server server, evaluated time.Time) (time.Time, error) {
+	field := "sampledAt"
+	if !p.query.timeGiven {
+		field = "the query for the time of the data"
+	}
 	value, _, _, err := server.Query(ctx, p.query.dataTime, evaluated)
 	if err != nil {
-		return time.Time{}, err
+		return time.Time{}, p.noTime(server, err)
 	}
-	sample, err := oneSample("sampledAt", value)
+	sample, err := oneSample(field, value)
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -86,21 +90,31 @@ func (p *valuePoller) dataTime(ctx context.Context, server server, evaluated tim
 		// Nothing was selected and there is a value: it is made of constants.
 		return evaluated, nil
 	}
-	return timeOf(sample.gauge, evaluated)
+	return timeOf(field, sample.gauge, evaluated)
+}
+
+// noTime is why the time of the data is not known. A query that its author has not
+// written is not to be put right by its author.
+func (p *valuePoller) noTime(server server, err error) error {
+	failure := p.servers.failure(server.url, err)
+	if failure.Reason == reasonRefused && !p.query.timeGiven {
+		return source.Errorf(reasonNoTime, "the time of the data could not be asked for, set sampledAt: %s", failure.Message)
+	}
+	return failure
 }
 
 // timeOf reads a time in seconds since 1970.
-func timeOf(gauge query.Gauge, evaluated time.Time) (time.Time, error) {
+func timeOf(field string, gauge query.Gauge, evaluated time.Time) (time.Time, error) {
 	switch {
 	case gauge.Presence != query.Number:
-		return time.Time{}, source.Errorf(reasonNoTime, "sampledAt gave no number, so that nothing is known of the age of the data")
+		return time.Time{}, source.Errorf(reasonNoTime, "%s gave no number, so that nothing is known of the age of the data", field)
 	case gauge.Value < 0 || gauge.Value > latestSecond:
-		return time.Time{}, source.Errorf(reasonNoTime, "sampledAt gave %g, which is no time in seconds since 1970", gauge.Value)
+		return time.Time{}, source.Errorf(reasonNoTime, "%s gave %g, which is no time in seconds since 1970", field, gauge.Value)
 	}
 	measured := time.UnixMilli(int64(math.Round(gauge.Value * 1000))).UTC()
 	switch ahead := measured.Sub(evaluated); {
 	case ahead > aheadAllowed:
-		return time.Time{}, source.Errorf(reasonNoTime, "sampledAt gave a time that is %s in the future", ahead.Round(time.Second))
+		return time.Time{}, source.Errorf(reasonNoTime, "%s gave a time that is %s in the future", field, ahead.Round(time.Second))
 	case ahead > 0:
 		return evaluated, nil
 	}
