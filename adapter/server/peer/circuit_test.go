@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -99,5 +100,21 @@ func TestNamesAreThoseListedLast(t *testing.T) {
 		if diff := cmp.Diff(want, a.set.Names()); diff != "" {
 			t.Errorf("after a failure (-want +got):\n%s", diff)
 		}
+	}
+}
+
+// TestRunLastsAsLongAsItsContext: the process ends with the first of its parts.
+func TestRunLastsAsLongAsItsContext(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- (&Set{}).Run(ctx) }()
+	select {
+	case err := <-ended:
+		t.Fatalf("Run() of no peers returned: %v", err)
+	case <-time.After(20 * time.Millisecond):
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }

@@ -69,6 +69,8 @@ func (s *Set) Run(ctx context.Context) error {
 	for _, p := range s.peers {
 		running.Go(func() { p.follow(ctx) })
 	}
+	// Without any peer too: who runs it ends when it returns.
+	<-ctx.Done()
 	running.Wait()
 	return nil
 }
