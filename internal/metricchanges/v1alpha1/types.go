@@ -15,7 +15,7 @@ import (
 	decisions "github.com/quartet-autoscaling/quartet/internal/decisionapi/v1alpha1"
 )
 
-// Component's group of decisions is the one that changes are served in.
+// Component names the group of decisions that changes are served in.
 const Component = "adapter"
 
 // Resource is the plural, Kind the kind.
