@@ -259,6 +259,13 @@ func TestNoInputIsNoValue(t *testing.T) {
 	if err != nil || !r.At.Equal(noon.Add(-10*time.Second)) || r.Gauges[query.Value] != query.NumberOf(3) {
 		t.Errorf("got %+v with error %v, want 3 as old as the oldest input", r, err)
 	}
+	recorder := &source.Recorder{}
+	if _, err := p.Poll(source.WithRecorder(t.Context(), recorder)); err != nil {
+		t.Error(err)
+	}
+	if replies := recorder.Take(); len(replies) != 1 || string(replies[0].Body) != "a = 1 (orders)\nb = 2 (returns)\n" {
+		t.Errorf("recorded %q", replies)
+	}
 	s.now = noon.Add(55 * time.Second)
 	wantFailure("input b: metric returns of MetricSource shop/returns is not served: Stale")
 	s.remove("orders")

@@ -2,6 +2,7 @@ package formula
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -57,11 +58,21 @@ func (p *poller) Poll(ctx context.Context) (query.Reading, error) {
 	if missing != nil {
 		return query.Reading{}, missing
 	}
+	source.Record(ctx, "the inputs", func() []byte { return p.query.text(values) })
 	gauge, err := p.query.program.run(ctx, values)
 	if err != nil {
 		return query.Reading{}, err
 	}
 	return query.Reading{At: oldest, Gauges: map[query.Kind]query.Gauge{query.Value: gauge}}, nil
+}
+
+// text is the inputs' values for people, a line for each.
+func (q *formulaQuery) text(values map[string]any) []byte {
+	var text []byte
+	for _, in := range q.inputs {
+		text = fmt.Appendf(text, "%s = %v (%s)\n", in.Name, values[in.Name], in.Metric)
+	}
+	return text
 }
 
 func (p *poller) see(i int, now input) {

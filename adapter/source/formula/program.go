@@ -13,7 +13,7 @@ import (
 	"github.com/quartet-autoscaling/quartet/adapter/source"
 )
 
-// ReasonFormula: the expression failed over the values of its inputs.
+// ReasonFormula says that the expression failed over the values of its inputs.
 const ReasonFormula = "FormulaFailed"
 
 const (

@@ -16,7 +16,7 @@ import (
 // Kind is this source's name in spec.source.
 const Kind = "formula"
 
-// ReasonInput: an input has no value that may be served.
+// ReasonInput says that an input has no value that may be served.
 const ReasonInput = "InputNotServed"
 
 // Values are the metrics that formulas read.
