@@ -116,7 +116,7 @@ func (r Redis) settings() string {
 	if r.BusPort != 0 {
 		add("cluster-enabled yes")
 		add("cluster-port %d", r.BusPort)
-		add("cluster-node-timeout 2000")
+		add("cluster-node-timeout 1000")
 	}
 	return strings.Join(lines, "\n") + "\n"
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/quartet-autoscaling/quartet/adapter/query"
+	"github.com/quartet-autoscaling/quartet/adapter/source"
 	"github.com/quartet-autoscaling/quartet/api/v1alpha1"
 	"github.com/quartet-autoscaling/quartet/test/brokers/brokertest"
 )
@@ -39,6 +40,14 @@ func TestLagAtFakeBrokers(t *testing.T) {
 	}
 	if full.Epoch != empty.Epoch || full.Epoch == "" {
 		t.Errorf("the epoch went from %q to %q, and the partitions are the same", empty.Epoch, full.Epoch)
+	}
+	var recorder source.Recorder
+	if _, err := p.Poll(source.WithRecorder(t.Context(), &recorder)); err != nil {
+		t.Fatal(err)
+	}
+	const text = "orders/0: start 0, committed 2, end 5, lag 3\norders/1: start 0, committed 3, end 4, lag 1\norders/2: start 0, committed -1, end 0, lag 0\n"
+	if diff := cmp.Diff(text, string(recorder.Take()[0].Body)); diff != "" {
+		t.Errorf("what is recorded for people (-want +got):\n%s", diff)
 	}
 	// One partition alone, and all topics of the group.
 	one := spec(w.Brokers, topic)

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -64,6 +65,7 @@ func (p *poller) read(ctx context.Context) (query.Reading, error) {
 	if err := a.offsets(partitions, topics, committed); err != nil {
 		return query.Reading{}, err
 	}
+	source.Record(ctx, p.query.link.name(), func() []byte { return record(partitions, p.query.group) })
 	r := reading(partitions, p.query.group, asked)
 	if p.query.oldest {
 		if r.Gauges[query.OldestAge], err = a.oldestAge(partitions); err != nil {
@@ -241,6 +243,15 @@ func (a asking) offset(listed kadm.ListedOffsets, p partition) (int64, error) {
 		return 0, source.Errorf(source.ReasonBadReply, "%s gives a negative offset of %s", a.shared.link.name(), what)
 	}
 	return at.Offset, nil
+}
+
+// record writes down for people what was read. Kafka answers in no text.
+func record(partitions []partition, g group) []byte {
+	var text bytes.Buffer
+	for _, p := range partitions {
+		fmt.Fprintf(&text, "%s/%d: start %d, committed %d, end %d, lag %d\n", p.topic, p.number, p.start, p.committed, p.end, p.lag(g.latest))
+	}
+	return text.Bytes()
 }
 
 // now is the wall clock without the monotonic reading, as readings carry it.

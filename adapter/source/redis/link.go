@@ -67,7 +67,7 @@ func (l link) options(address string, login access.Basic) *goredis.Options {
 		MaxRetries: -1, DialerRetries: 1, DialTimeout: dialTimeout, ContextTimeoutEnabled: true,
 		// The context of a poll is the bound; these are for what has none.
 		ReadTimeout: waitForConnection, WriteTimeout: waitForConnection, PoolTimeout: waitForConnection,
-		PoolSize: connections, MaxActiveConns: connections, PipelinePoolSize: -1,
+		PoolSize: connections, PipelinePoolSize: -1,
 		ConnMaxIdleTime: idleLimit, ReadBufferSize: bufferBytes, WriteBufferSize: bufferBytes,
 		DisableIdentity:          true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},

@@ -1,7 +1,10 @@
 package redis
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
 	"sync"
 	"time"
 
@@ -101,6 +104,7 @@ func (n node) transaction(commands ...[]any) (snapshot, error) {
 		return snapshot{}, n.servers.failure(n.address, err)
 	}
 	s := snapshot{sent: sent, received: received, replies: replies[3:]}
+	source.Record(n.ctx, n.address, func() []byte { return record(commands, s.replies) })
 	if s.measured, err = parseTime(replies[0]); err != nil {
 		return snapshot{}, n.bad()
 	}
@@ -115,6 +119,20 @@ func (n node) transaction(commands ...[]any) (snapshot, error) {
 		return snapshot{}, n.servers.failure(n.address, err)
 	}
 	return s, nil
+}
+
+// record writes commands and replies down for people.
+func record(commands [][]any, replies []any) []byte {
+	var text bytes.Buffer
+	for i, command := range commands {
+		// What the client reads always encodes: texts, numbers and lists of them.
+		reply, _ := json.Marshal(replies[i])
+		for _, word := range command {
+			fmt.Fprintf(&text, "%v ", word)
+		}
+		fmt.Fprintf(&text, "-> %s\n", reply)
+	}
+	return text.Bytes()
 }
 
 func (n node) bad() error {

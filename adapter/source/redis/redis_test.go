@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -30,6 +31,8 @@ func TestOneServer(t *testing.T) {
 		"events of a list":                     testEventsOfList,
 		"events of a stream":                   testEventsOfStream,
 		"connections are shared":               testSharedConnections,
+		"many at the same time":                testMany,
+		"replies for people":                   testRecord,
 		"any interleaving":                     testAnyInterleaving,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, s) })
@@ -180,8 +183,14 @@ func testSharedConnections(t *testing.T, s *running) {
 		text, _ := s.do(t, "CLIENT", "LIST").(string)
 		return strings.Count(text, "name=quartet-metrics-adapter")
 	}
+	none := func() error {
+		if got := ours(); got > 0 {
+			return fmt.Errorf("%d connections are left", got)
+		}
+		return nil
+	}
+	eventually(t, "those of the tests before are closed", none)
 	builder := redis.NewBuilder()
-	base := ours()
 	var pollers []source.Poller
 	for _, key := range []string{"one", "two", "three"} {
 		spec := list(s.Address(), key)
@@ -196,17 +205,59 @@ func testSharedConnections(t *testing.T, s *running) {
 		mustPoll(t, p)
 		pollers = append(pollers, p)
 	}
-	if got := ours() - base; got != 1 {
+	if got := ours(); got != 1 {
 		t.Errorf("three pollers, one after the other, hold %d connections, want 1", got)
 	}
 	for _, p := range pollers {
 		p.Close()
 		p.Close() // closing twice is closing once
 	}
-	eventually(t, "the connection is closed", func() error {
-		if got := ours(); got > base {
-			return fmt.Errorf("%d connections are left", got-base)
+	eventually(t, "the connection is closed", none)
+}
+
+// testMany polls and watches with more pollers than there may be connections.
+func testMany(t *testing.T, s *running) {
+	const many = 30
+	builder := redis.NewBuilder()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	failures := make(chan error, many)
+	listening := make(chan struct{}, many)
+	for i := range many {
+		spec := list(s.Address(), fmt.Sprintf("many-%d", i))
+		spec.KeyspaceEvents = true
+		built, err := builder.Build(ctx, source.Request{Source: v1alpha1.Source{Redis: &spec}})
+		if err != nil {
+			t.Fatal(err)
 		}
-		return nil
-	})
+		p, err := built.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(p.Close)
+		pusher, _ := p.(source.Pusher)
+		go func() { _ = pusher.Watch(ctx, func() { listening <- struct{}{} }) }()
+		go func() {
+			_, err := poll(t, p, pollTimeout)
+			failures <- err
+		}()
+	}
+	for range many {
+		if err := <-failures; err != nil {
+			t.Error(err)
+		}
+		heard(t, listening)
+	}
+}
+
+func testRecord(t *testing.T, s *running) {
+	s.do(t, "RPUSH", "recorded", "a", "b")
+	var recorder source.Recorder
+	if _, err := open(t, list(s.Address(), "recorded"), nil).Poll(source.WithRecorder(t.Context(), &recorder)); err != nil {
+		t.Fatal(err)
+	}
+	want := []source.Reply{{From: s.Address(), Body: []byte("LLEN recorded -> 2\n")}}
+	if diff := cmp.Diff(want, recorder.Take()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
 }
