@@ -86,7 +86,7 @@ type advanceResult struct {
 func advance(w Window, r *Reading, span time.Duration) advanceResult {
 	mark, ok := markOf(r)
 	if !ok {
-		return advanceResult{nil, "NoCounters", "the reading has no counters to measure rates from"}
+		return uncounted(w, r, span)
 	}
 	restart := func(reason, note string) advanceResult {
 		return advanceResult{&WindowDelta{Last: mark}, reason, note}
@@ -110,6 +110,15 @@ func advance(w Window, r *Reading, span time.Duration) advanceResult {
 		&WindowDelta{Last: mark, Step: &step, Span: span},
 		"Counted", "the reading's counters were added to the rate window",
 	}
+}
+
+// uncounted leaves the window as it is for as long as it holds anything that is
+// newer than its span; rates of a source that gives no counters any more end then.
+func uncounted(w Window, r *Reading, span time.Duration) advanceResult {
+	if r != nil && w.Last != nil && len(w.Buckets) > 0 && r.At.Sub(w.Last.At) > span {
+		return advanceResult{&WindowDelta{Last: *w.Last}, "Gap", "no counters for longer than the rate window: rates begin anew"}
+	}
+	return advanceResult{nil, "NoCounters", "the reading has no counters to measure rates from"}
 }
 
 // markOf takes from a reading what rates are measured from, or gives false where
