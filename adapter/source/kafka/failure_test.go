@@ -98,6 +98,38 @@ func TestNothingIsGuessed(t *testing.T) {
 	}
 }
 
+// TestGroupThatIsNotDescribed is about groups of the newer protocol, which the
+// request for classic ones does not find.
+func TestGroupThatIsNotDescribed(t *testing.T) {
+	w := start(t, 1, nil)
+	w.produce(t, topic, 0, 3, 0)
+	p := open(t, spec(w.Brokers, topic), nil)
+	w.Fake().Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.DescribeGroups}, Group: "workers", Err: kerr.GroupIDNotFound, Count: -1})
+	wantFailure(t, p, pollTimeout, "GroupNotFound")
+	w.commit(t, topic, 0, 1)
+	if got := numbers(mustPoll(t, p))["Depth"]; got != 2 {
+		t.Errorf("Depth is %v, want 2", got)
+	}
+}
+
+// TestLeaderThatMoves moves a partition from one broker to the other.
+func TestLeaderThatMoves(t *testing.T) {
+	w := start(t, 2, nil)
+	w.produce(t, topic, 0, 3, 0)
+	w.commit(t, topic, 0, 1)
+	p := open(t, spec(w.Brokers, topic), nil, query.OldestAge)
+	before := numbers(mustPoll(t, p))["Depth"]
+	for node := range int32(2) {
+		if err := w.Fake().MoveTopicPartition(topic, 0, node); err != nil {
+			t.Fatal(err)
+		}
+		brokertest.Eventually(t, "the new leader is found", func() error { _, err := poll(t, p, pollTimeout); return err })
+		if got := numbers(mustPoll(t, p))["Depth"]; got != before {
+			t.Errorf("Depth is %v at leader %d, want %v", got, node, before)
+		}
+	}
+}
+
 func TestOneOfTheBrokersIsAway(t *testing.T) {
 	w := start(t, 1, nil)
 	w.commit(t, topic, 0, 0)
