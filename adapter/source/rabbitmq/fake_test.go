@@ -10,6 +10,9 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/quartet-autoscaling/quartet/adapter/query"
 	"github.com/quartet-autoscaling/quartet/adapter/source"
@@ -249,5 +252,28 @@ func TestKeysAndTexts(t *testing.T) {
 	}
 	if got, want := source.ServerOf(first), "rabbitMQ at amqp://h:5672"; got != want {
 		t.Errorf("the server is called %q, want %q", got, want)
+	}
+}
+
+// TestSamplesAreAsOldAsFiguresCanBe holds a sample's time to what the object says
+// of the broker.
+func TestSamplesAreAsOldAsFiguresCanBe(t *testing.T) {
+	url := answering(t, http.StatusOK, `{"name":"q","state":"running","messages":1,"messages_ready":1,"messages_unacknowledged":0}`)
+	for name, test := range map[string]struct {
+		says *metav1.Duration
+		want time.Duration
+	}{
+		"nothing":     {nil, 10 * time.Second},
+		"two seconds": {&metav1.Duration{Duration: 2 * time.Second}, 2 * time.Second},
+		"no time":     {&metav1.Duration{}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := open(t, v1alpha1.RabbitMQSource{URL: url, Queue: "q", StatisticsAge: test.says}, nil)
+			before := time.Now().Round(0)
+			at := mustPoll(t, p).At.Add(test.want)
+			if at.Before(before) || at.After(time.Now()) {
+				t.Errorf("the sample is of %s, want %s before the poll", at.Add(-test.want), test.want)
+			}
+		})
 	}
 }

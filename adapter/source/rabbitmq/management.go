@@ -82,7 +82,8 @@ func (p *managementPoller) one(ctx context.Context) (found, error) {
 		return found{}, err
 	}
 	if document.Status == http.StatusNotFound {
-		return found{}, source.Errorf(reasonNoQueue, "queue %s of virtual host %s does not exist", q.queue, q.link.vhost)
+		// The API knows no classic queue whose node is down.
+		return found{}, source.Errorf(reasonNoQueue, "queue %s of virtual host %s does not exist, or the node that holds it is down", q.queue, q.link.vhost)
 	}
 	queue, err := parseQueue(document.Body, q.queue)
 	if err != nil {

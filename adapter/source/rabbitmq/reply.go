@@ -135,7 +135,7 @@ func (q queueReply) check() error {
 	case q.State != "" && !slices.Contains(running, q.State):
 		return source.Errorf(reasonUnavailable, "queue %s cannot be read: its state is %s", q.Name, q.State)
 	case q.Messages == nil || q.Ready == nil || q.Unacknowledged == nil || q.State == "":
-		return source.Errorf(reasonNotCounted, "the broker has no figures of queue %s: it is new, its node was started a moment ago or is down, or statistics are switched off", q.Name)
+		return source.Errorf(reasonNotCounted, "the broker has no figures of queue %s: it is new, its node was started a moment ago or is down, it has no leader, or statistics are switched off", q.Name)
 	}
 	return nil
 }
