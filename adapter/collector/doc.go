@@ -5,5 +5,9 @@
 // adapter/query.
 //
 // Each poller has a goroutine of its own, so that a slow or dead source delays
-// no other. Reads never poll.
+// no other. Reads never poll. A poller whose system tells of changes polls at each
+// word of one, and by its interval as well. The queries of one server share its
+// limits, and its circuit: while it does not answer, one poll at a time tries it.
+// Where there are several replicas, each query has one of them to poll it, and the
+// others take what it got (Sharing, Deliver); who is told nothing polls by itself.
 package collector

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"sync"
 	"time"
@@ -114,15 +115,15 @@ func (h *Hub) end(r *reader) {
 }
 
 func (h *Hub) stream(ctx context.Context, w http.ResponseWriter, r *reader) error {
-	flusher, encoder := http.NewResponseController(w), json.NewEncoder(w)
+	flusher := http.NewResponseController(w)
 	ticker := h.clock.NewTicker(heartbeat)
 	defer ticker.Stop()
-	if err := encoder.Encode(message{}); err != nil {
+	if err := write(w, message{}); err != nil {
 		return err
 	}
 	for {
 		for m, some := h.next(r); some; m, some = h.next(r) {
-			if err := encoder.Encode(m); err != nil {
+			if err := write(w, m); err != nil {
 				return err
 			}
 		}
@@ -136,11 +137,22 @@ func (h *Hub) stream(ctx context.Context, w http.ResponseWriter, r *reader) erro
 			return nil
 		case <-r.wake:
 		case <-ticker.C():
-			if err := encoder.Encode(message{}); err != nil {
+			if err := write(w, message{}); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// write sends a line. What cannot be encoded is not told, and so polled by the
+// others themselves: it must not end a stream that it would end again and again.
+func write(w io.Writer, m message) error {
+	line, err := json.Marshal(m)
+	if err != nil {
+		return nil
+	}
+	_, err = w.Write(append(line, '\n'))
+	return err
 }
 
 // next takes what the reader is to be told next, or gives false.

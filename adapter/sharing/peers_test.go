@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"slices"
 	"sync"
@@ -177,6 +178,9 @@ func TestReplicasHearOneAnother(t *testing.T) {
 		if a.Mine("any") == b.Mine("any") {
 			t.Error("a query is both replicas' or neither's")
 		}
+		bad := depth(1)
+		bad.Poll.Reading.Gauges[query.Depth] = query.Gauge{Presence: query.Number, Value: math.NaN()} // no JSON
+		a.Polled("bad", bad)
 		a.Polled("q", depth(7))
 		if b.has("q") != 7 || b.has("old") != 5 {
 			t.Errorf("b was told %v", b.delivered)
