@@ -280,6 +280,13 @@ func TestSlowServerTimesOutAndRecovers(t *testing.T) {
 	if err := s.Freeze(); err != nil {
 		t.Fatal(err)
 	}
+	// The signal is on its way.
+	brokertest.Eventually(t, "a server that does not answer", func() error {
+		if r, err := poll(t, p, 200*time.Millisecond); err == nil {
+			return fmt.Errorf("the poll succeeds with %+v", r)
+		}
+		return nil
+	})
 	began := time.Now()
 	wantFailure(t, p, 200*time.Millisecond, source.ReasonTimeout)
 	wantFailure(t, fresh, 200*time.Millisecond, source.ReasonTimeout)

@@ -73,7 +73,9 @@ func (b *broker) manage(t testing.TB, method, path string, body any) {
 	if body == nil {
 		encoded = nil
 	}
-	request, err := http.NewRequestWithContext(t.Context(), method, b.ManagementURL()+"/api"+path, bytes.NewReader(encoded))
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, method, b.ManagementURL()+"/api"+path, bytes.NewReader(encoded))
 	if err != nil {
 		t.Fatal(err)
 	}
