@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/quartet-autoscaling/quartet/api/v1alpha1"
 	"github.com/quartet-autoscaling/quartet/test/lab/lab"
 )
 
@@ -34,6 +35,7 @@ var benchmarks = []benchmark{
 	{"adapter.source_load", "polls of the source per second while nobody reads, at 5,000 queries polled each 15 s", scaleFigure("polls/s", func(s adapterScale) float64 { return s.sourceOff })},
 	{"adapter.source_load_read", "the same under 1,000 reads a second", scaleFigure("polls/s", func(s adapterScale) float64 { return s.sourceOn })},
 	{"adapter.freshness_poll", "from a message confirmed by the broker (NATS) to a read through the aggregation layer that sees it, at a poll each second, median of 60", freshness("nats", time.Second, nil)},
+	{"adapter.freshness_push", "the same with Redis, whose keyspace events are followed, at a poll every 30 s", freshness("redis", 30*time.Second, func(s *v1alpha1.Source) { s.Redis.KeyspaceEvents = true })},
 	{"hpa.decide", "one pure decision on an HPA with a CPU metric and 5 pods", goBenchmark("./hpa/replicas", "BenchmarkDecide/pods=5")},
 	{"hpa.decide_50", "the same with 50 pods", goBenchmark("./hpa/replicas", "BenchmarkDecide/pods=50")},
 	{"hpa.decide_500", "the same with 500 pods", goBenchmark("./hpa/replicas", "BenchmarkDecide/pods=500")},

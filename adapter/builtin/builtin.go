@@ -12,16 +12,19 @@ import (
 	"github.com/quartet-autoscaling/quartet/adapter/source/natsjetstream"
 	"github.com/quartet-autoscaling/quartet/adapter/source/postgresql"
 	"github.com/quartet-autoscaling/quartet/adapter/source/prometheus"
+	"github.com/quartet-autoscaling/quartet/adapter/source/prometheus/rules"
 	"github.com/quartet-autoscaling/quartet/adapter/source/rabbitmq"
 	"github.com/quartet-autoscaling/quartet/adapter/source/redis"
 )
 
 // Builders are the kinds of sources. A kind that needs more than its object and
 // Secrets is added by those who can give it.
-func Builders() []source.Builder {
+//
+// Kinds tells the rules of Prometheus which kinds of objects the cluster has; nil
+// are those that every cluster has.
+func Builders(kinds rules.Mapper) []source.Builder {
 	return []source.Builder{
-		// Without a cluster, rules know the kinds of objects that every cluster has.
-		prometheus.NewBuilder(nil),
+		prometheus.NewBuilder(kinds),
 		natsjetstream.NewBuilder(),
 		kafka.NewBuilder(),
 		redis.NewBuilder(),

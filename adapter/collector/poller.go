@@ -218,7 +218,7 @@ func (p *poller) poll() {
 		ctx, cancel := context.WithTimeout(p.ctx, timeout)
 		defer cancel()
 		var err error
-		reading, err = p.source.Poll(ctx)
+		reading, err = poll(ctx, p.source)
 		told = Polled{Kind: p.query.Kind(), Waited: began.Sub(queued), Took: p.cfg.Clock.Since(began)}
 		return err
 	})

@@ -26,7 +26,7 @@ func (p *poller) watch(pusher source.Pusher, random *rand.Rand) {
 	pause := watchPause
 	for p.ctx.Err() == nil {
 		began := p.cfg.Clock.Now()
-		err := pusher.Watch(p.ctx, p.changed)
+		err := watch(p.ctx, pusher, p.changed)
 		if p.ctx.Err() != nil {
 			return
 		}

@@ -2,6 +2,7 @@ package server
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -10,15 +11,16 @@ import (
 	"github.com/quartet-autoscaling/quartet/adapter/source"
 	"github.com/quartet-autoscaling/quartet/adapter/source/formula"
 	httpsource "github.com/quartet-autoscaling/quartet/adapter/source/http"
+	"github.com/quartet-autoscaling/quartet/adapter/source/prometheus"
 )
 
 // builders are the kinds of sources that are served. One that needs nothing but
 // its object and Secrets is listed in adapter/builtin, for kubectl-quartet too.
 //
-// Objects is the cache that others look things up in, and served is what formulas
-// read.
-func builders(objects client.Reader, served inputs) []source.Builder {
-	return append(builtin.Builders(),
+// Objects is the cache that others look things up in, kinds knows the cluster's
+// kinds of objects, and served is what formulas read.
+func builders(objects client.Reader, kinds meta.RESTMapper, served inputs) []source.Builder {
+	return append(builtin.Builders(prometheus.ClusterKinds{Mapper: kinds}),
 		httpsource.NewBuilder(httpsource.CachedPods{Reader: objects}),
 		formula.NewBuilder(served),
 	)

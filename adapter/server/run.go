@@ -109,14 +109,24 @@ func registerMetrics(m *ownMetrics) error {
 	return nil
 }
 
+// errEnded is that of a part that ended though nothing told it to.
+var errEnded = errors.New("a part of the adapter ended by itself")
+
 // all runs the functions until the context ends or one of them returns, ends the
-// others, and gives the first error.
+// others, and gives the first error. A part that returns while it should work is
+// an error, whatever it gives.
 func all(ctx context.Context, parts ...func(context.Context) error) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, len(parts))
 	for _, part := range parts {
-		go func() { ended <- part(ctx) }()
+		go func() {
+			err := part(ctx)
+			if err == nil && ctx.Err() == nil {
+				err = errEnded
+			}
+			ended <- err
+		}()
 	}
 	var first error
 	for range parts {
@@ -165,7 +175,7 @@ func newWork(connection *rest.Config, flags *runtimeflags.Flags, held memory) (*
 		Objects: w.objects, Secrets: direct, Status: direct,
 		OwnNamespace: w.registration.own.Namespace,
 		Events:       w.events.NewRecorder(scheme, Name),
-		Builders:     builders(w.objects, inputs{table: held.table, clock: clock.RealClock{}}),
+		Builders:     builders(w.objects, direct.RESTMapper(), inputs{table: held.table, clock: clock.RealClock{}}),
 		Table:        held.table, Last: held.last, PollObserver: held.metrics, Sharing: held.shared.sharing(),
 		OtherAdapter: w.registration.Other, OtherCustomAdapter: w.registration.OtherCustom,
 		Mode: query.Mode(flags.Mode), Clock: clock.RealClock{}, Log: slog.Default(),

@@ -15,7 +15,7 @@ var components = []string{"adapter", "admission", "cluster-scaler", "hpa", "reco
 // pure are the packages of decisions and models: no I/O, no clock, no chance.
 // They need not exist yet.
 var pure = []string{
-	"adapter/query",
+	"adapter/query", "adapter/source/prometheus/rules",
 	"admission/patch",
 	"cluster-scaler/expander", "cluster-scaler/nodepool", "cluster-scaler/plan", "cluster-scaler/scaledown", "cluster-scaler/scaleup",
 	"cluster-scaler/scheduling", "cluster-scaler/world",

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/quartet-autoscaling/quartet/api/v1alpha1"
 	"github.com/quartet-autoscaling/quartet/test/brokers"
@@ -88,6 +89,8 @@ func (b *RabbitMQ) Source() v1alpha1.Source {
 	return v1alpha1.Source{RabbitMQ: &v1alpha1.RabbitMQSource{
 		URL: b.settings.ManagementURL(), VHost: "/", Queue: RabbitMQQueue,
 		Credentials: &v1alpha1.BasicAuth{Username: key("username"), Password: key("password")},
+		// The broker counts each second; see brokers.RabbitMQ.
+		StatisticsAge: &metav1.Duration{Duration: 2 * time.Second},
 	}}
 }
 

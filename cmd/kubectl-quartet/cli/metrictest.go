@@ -174,7 +174,7 @@ func (m *metricTest) try(ctx context.Context, o *unstructured.Unstructured, s *s
 // builders are all kinds of sources. What some of them look up in the adapter's
 // own memory is asked of the cluster, as the user.
 func (m *metricTest) builders() []adaptersource.Builder {
-	return append(builtin.Builders(),
+	return append(builtin.Builders(nil),
 		httpsource.NewBuilder(httpsource.CachedPods{Reader: clusterReader{m.config}}),
 		formula.NewBuilder(clusterMetrics{m.config}))
 }
