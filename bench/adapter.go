@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
@@ -29,7 +30,7 @@ const (
 	scaleReads      = 1000 // per second
 	scaleFor        = 30 * time.Second
 	scaleReaders    = 128 // at the most at one time
-	scaleWarm       = 3 * time.Minute
+	scaleWarm       = 4 * time.Minute
 	// scaleClients spread the reads over several connections, as several
 	// controllers do.
 	scaleClients = 4
@@ -67,7 +68,7 @@ func runAtScale(ctx context.Context) (s adapterScale, err error) {
 	if err := stage.createSources(ctx, documents.url); err != nil {
 		return s, err
 	}
-	if err := documents.awaitDistinct(ctx, scaleMetrics, scaleWarm); err != nil {
+	if err := errors.Join(documents.awaitDistinct(ctx, scaleMetrics, scaleWarm), stage.awaitReady(ctx)); err != nil {
 		return s, err
 	}
 	s.sourceOff = documents.rate(ctx, scaleFor)
@@ -135,6 +136,33 @@ func (s *adapterStage) createSources(ctx context.Context, url string) error {
 		return fmt.Errorf("create the MetricSources: %w", err)
 	}
 	return nil
+}
+
+// awaitReady waits until every object's status says that it is served: the state
+// of a cluster in which nothing was just installed.
+func (s *adapterStage) awaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, scaleWarm)
+	defer cancel()
+	for {
+		var all v1alpha1.MetricSourceList
+		if err := s.lab.Client().List(ctx, &all); err != nil {
+			return fmt.Errorf("list the MetricSources: %w", err)
+		}
+		ready := 0
+		for _, m := range all.Items {
+			if apimeta.IsStatusConditionTrue(m.Status.Conditions, v1alpha1.ConditionReady) {
+				ready++
+			}
+		}
+		if ready == scaleMetrics {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%d of %d MetricSources are Ready: %w", ready, scaleMetrics, ctx.Err())
+		case <-time.After(2 * time.Second):
+		}
+	}
 }
 
 // read asks the aggregation layer for random metrics at the set rate, and gives
