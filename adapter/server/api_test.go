@@ -14,9 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	clocktesting "k8s.io/utils/clock/testing"
-	"sigs.k8s.io/custom-metrics-apiserver/pkg/provider"
 
 	"github.com/quartet-autoscaling/quartet/adapter/query"
 	"github.com/quartet-autoscaling/quartet/adapter/server/peer"
@@ -307,24 +305,5 @@ func TestOwnMetricsAreServedToThoseWhoMay(t *testing.T) {
 	}
 	if code, _ := a.get(t, "/metrics", "token-of-hpa"); code != http.StatusOK {
 		t.Errorf("metrics = %d, want 200", code)
-	}
-}
-
-// BenchmarkRead is a read without the network: look up, judge and render.
-func BenchmarkRead(b *testing.B) {
-	tb := table.New()
-	for i := range 5000 {
-		served := ordersServed()
-		served.Samples[0].Metric = "depth-" + string(rune('a'+i%26)) + labels.Set{"i": time.Duration(i).String()}.String()
-		tb.Put(decision.Unit{Kind: "MetricSource", Namespace: "shop", Name: time.Duration(i).String()}, served)
-	}
-	tb.Put(orders, ordersServed())
-	p := &externalProvider{table: tb, clock: clocktesting.NewFakePassiveClock(epoch), observer: newOwnMetrics()}
-	info := provider.ExternalMetricInfo{Metric: "orders-depth"}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := p.GetExternalMetric(b.Context(), "shop", labels.Everything(), info); err != nil {
-			b.Fatal(err)
-		}
 	}
 }

@@ -214,6 +214,10 @@ func (s *Server) AddReadyChecks(checks ...health.Check) error { return s.ready.A
 // AddLiveChecks adds to the checks of /livez. It may be called while serving.
 func (s *Server) AddLiveChecks(checks ...health.Check) error { return s.live.Add(checks...) }
 
+// Handler answers requests as the secure port does, without a network: the whole
+// chain of authentication, authorization and limits. For benchmarks.
+func (s *Server) Handler() http.Handler { return s.generic.Handler }
+
 // Addr is where the server listens.
 func (s *Server) Addr() net.Addr { return s.generic.SecureServingInfo.Listener.Addr() }
 
