@@ -130,6 +130,28 @@ func (r *reactions) turned(key types.NamespacedName, d replicas.Decision, o deci
 	}
 }
 
+// held gives the time for which an object is to wait after a change of its count,
+// whoever asks for its turn: that of the sync period may be due a moment after one
+// that was brought forward.
+func (r *reactions) held(key types.NamespacedName) time.Duration {
+	if r == nil {
+		return 0
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.hold[key].Sub(r.clock.Now())
+}
+
+// release has an object wait no longer: its spec was edited.
+func (r *reactions) release(key types.NamespacedName) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.hold, key)
+}
+
 // forget drops what is known of an object that is gone.
 func (r *reactions) forget(key types.NamespacedName) {
 	if r == nil {

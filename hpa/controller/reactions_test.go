@@ -150,6 +150,30 @@ func TestReactionsTakeNoStepSooner(t *testing.T) {
 	}
 }
 
+// A turn that was brought forward leaves that of the sync period where it was: it
+// must not take a second step a moment after the first.
+func TestTheSyncPeriodTakesNoStepSoonerAfterAReaction(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &news{}
+		b := startReacting(t, n, webHPA())
+		time.Sleep(12 * time.Second)
+		synctest.Wait()
+		before := len(b.writes)
+		b.set(1_000_000)
+		n.tell("shop", "depth", 1_000_000)
+		time.Sleep(14 * time.Second)
+		synctest.Wait()
+		if got := len(b.writes) - before; got != 1 {
+			t.Errorf("%d steps within a sync period: %v, want 1", got, b.writes)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if got := len(b.writes) - before; got != 2 {
+			t.Errorf("%d steps after a sync period: %v, want 2", got, b.writes)
+		}
+	})
+}
+
 func TestWithoutTheStreamTheSyncPeriodGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &news{away: true}

@@ -2,7 +2,6 @@ package controller
 
 import (
 	"context"
-	"fmt"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -15,7 +14,6 @@ import (
 	"github.com/quartet-autoscaling/quartet/internal/ledger"
 	"github.com/quartet-autoscaling/quartet/internal/loop"
 	"github.com/quartet-autoscaling/quartet/internal/runtimeflags"
-	"github.com/quartet-autoscaling/quartet/internal/telemetry"
 )
 
 const (
@@ -63,43 +61,21 @@ type controller struct {
 }
 
 func build(ctx context.Context, frame *component.Frame, s settings) (*controller, error) {
-	client, err := kube.NewClient(frame.REST)
+	clients, err := connect(ctx, frame)
 	if err != nil {
 		return nil, err
 	}
-	c := &controller{}
-	if c.hpas, err = newHPACache(client); err != nil {
-		return nil, err
-	}
-	if c.pods, err = kube.NewPods(client); err != nil {
+	c, err := prepare(clients)
+	if err != nil {
 		return nil, err
 	}
 	if c.reactions, err = newReactions(frame.REST, c.hpas, s.options); err != nil {
 		return nil, err
 	}
-	scales, err := kube.NewScales(frame.REST)
-	if err != nil {
-		return nil, err
-	}
-	sampler, err := newSampler(frame.REST, scales.Mapper())
-	if err != nil {
-		return nil, err
-	}
-	metrics, err := newMetrics(telemetry.Registry)
-	if err != nil {
-		return nil, fmt.Errorf("register metrics: %w", err)
-	}
-	c.publisher = &publisher{outlets: outlets{
-		hpas: client.AutoscalingV2(), recorder: kube.NewRecorder(ctx, client, fieldManager),
-		store: frame.Decisions, metrics: metrics,
-	}}
 	if c.ledger, err = component.OpenLedger[replicas.Snapshot, replicas.State, replicas.Decision](frame); err != nil {
 		return nil, err
 	}
-	return c, c.assemble(ctx, s, &observer{
-		mode: string(s.flags.Mode), config: s.options.Rules,
-		hpas: c.hpas.get, pods: c.pods, scales: scales, metrics: sampler, rivals: newRivals(),
-	})
+	return c, c.assemble(ctx, s, c.observer(s, clients))
 }
 
 // assemble joins the parts to a loop with its workers.

@@ -29,29 +29,25 @@ const metricsTimeout = 10 * time.Second
 const defaultWindow = time.Minute
 
 // sampler asks the three metrics APIs.
-type sampler struct {
-	resources resourceclient.PodMetricsesGetter
-	custom    customclient.CustomMetricsClient
-	external  externalclient.ExternalMetricsClient
-}
+type sampler struct{ MetricsClients }
 
-func newSampler(config *rest.Config, mapper meta.RESTMapper) (*sampler, error) {
+func newMetricsClients(config *rest.Config, mapper meta.RESTMapper) (MetricsClients, error) {
 	bounded := rest.CopyConfig(config)
 	bounded.Timeout = metricsTimeout
 	resources, err := resourceclient.NewForConfig(bounded)
 	if err != nil {
-		return nil, fmt.Errorf("make a client for resource metrics: %w", err)
+		return MetricsClients{}, fmt.Errorf("make a client for resource metrics: %w", err)
 	}
 	external, err := externalclient.NewForConfig(bounded)
 	if err != nil {
-		return nil, fmt.Errorf("make a client for external metrics: %w", err)
+		return MetricsClients{}, fmt.Errorf("make a client for external metrics: %w", err)
 	}
 	disco, err := discovery.NewDiscoveryClientForConfig(bounded)
 	if err != nil {
-		return nil, fmt.Errorf("make a client for custom metrics: %w", err)
+		return MetricsClients{}, fmt.Errorf("make a client for custom metrics: %w", err)
 	}
 	custom := customclient.NewForConfig(bounded, mapper, customclient.NewAvailableAPIsGetter(disco))
-	return &sampler{resources: resources, custom: custom, external: external}, nil
+	return MetricsClients{Resources: resources, Custom: custom, External: external}, nil
 }
 
 // sample asks for one metric. What fails is data: the text is that of upstream's
@@ -85,7 +81,7 @@ func empty(api string) replicas.Samples {
 }
 
 func (s *sampler) resource(ctx context.Context, namespace string, m replicas.Metric, pods labels.Selector) replicas.Samples {
-	list, err := s.resources.PodMetricses(namespace).List(ctx, metav1.ListOptions{LabelSelector: pods.String()})
+	list, err := s.Resources.PodMetricses(namespace).List(ctx, metav1.ListOptions{LabelSelector: pods.String()})
 	if err != nil {
 		return unanswered("resource", err)
 	}
@@ -124,7 +120,7 @@ func usage(item *metricsapi.PodMetrics, name corev1.ResourceName, container stri
 }
 
 func (s *sampler) pods(namespace string, m replicas.Metric, pods, selector labels.Selector) replicas.Samples {
-	list, err := s.custom.NamespacedMetrics(namespace).GetForObjects(schema.GroupKind{Kind: "Pod"}, pods, m.Name, selector)
+	list, err := s.Custom.NamespacedMetrics(namespace).GetForObjects(schema.GroupKind{Kind: "Pod"}, pods, m.Name, selector)
 	if err != nil {
 		return unanswered("custom", err)
 	}
@@ -154,9 +150,9 @@ func (s *sampler) object(namespace string, m replicas.Metric, selector labels.Se
 	var err error
 	if kind == (schema.GroupKind{Kind: "Namespace"}) {
 		// The object's own namespace, whatever name it gives: nobody looks into another.
-		value, err = s.custom.RootScopedMetrics().GetForObject(kind, namespace, m.Name, selector)
+		value, err = s.Custom.RootScopedMetrics().GetForObject(kind, namespace, m.Name, selector)
 	} else {
-		value, err = s.custom.NamespacedMetrics(namespace).GetForObject(kind, m.Object.Name, m.Name, selector)
+		value, err = s.Custom.NamespacedMetrics(namespace).GetForObject(kind, m.Object.Name, m.Name, selector)
 	}
 	if err != nil {
 		return unanswered("custom", err)
@@ -165,7 +161,7 @@ func (s *sampler) object(namespace string, m replicas.Metric, selector labels.Se
 }
 
 func (s *sampler) externals(namespace string, m replicas.Metric, selector labels.Selector) replicas.Samples {
-	list, err := s.external.NamespacedMetrics(namespace).List(m.Name, selector)
+	list, err := s.External.NamespacedMetrics(namespace).List(m.Name, selector)
 	if err != nil {
 		return unanswered("external", err)
 	}

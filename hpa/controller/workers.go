@@ -98,6 +98,7 @@ func (w *workers) enqueueChanged(before, after any) {
 		return
 	}
 	if was.Generation != is.Generation || was.UID != is.UID || !equality.Semantic.DeepEqual(was.Spec, is.Spec) {
+		w.reactions.release(types.NamespacedName{Namespace: is.Namespace, Name: is.Name})
 		w.enqueue(is)
 	}
 }
@@ -109,6 +110,10 @@ func (w *workers) next(ctx context.Context) bool {
 		return false
 	}
 	defer w.queue.Done(key)
+	if wait := w.reactions.held(key); wait > 0 {
+		w.queue.AddAfter(key, wait)
+		return true
+	}
 	if w.turn(ctx, key) {
 		w.queue.AddAfter(key, w.period)
 	}

@@ -1,0 +1,126 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/record"
+	resourceclient "k8s.io/metrics/pkg/client/clientset/versioned/typed/metrics/v1beta1"
+	customclient "k8s.io/metrics/pkg/client/custom_metrics"
+	externalclient "k8s.io/metrics/pkg/client/external_metrics"
+
+	"github.com/quartet-autoscaling/quartet/internal/component"
+	"github.com/quartet-autoscaling/quartet/internal/decisionapi"
+	"github.com/quartet-autoscaling/quartet/internal/kube"
+	"github.com/quartet-autoscaling/quartet/internal/runtimeflags"
+	"github.com/quartet-autoscaling/quartet/internal/telemetry"
+)
+
+// Clients are what the controller reaches the world through. All are required.
+type Clients struct {
+	Kube     kubernetes.Interface
+	Scales   *kube.Scales
+	Metrics  MetricsClients
+	Recorder record.EventRecorder
+	// Decisions keeps the last decision of each object.
+	Decisions *decisionapi.Store
+	// Registry takes the controller's own metrics.
+	Registry prometheus.Registerer
+}
+
+// MetricsClients are those of the three metrics APIs.
+type MetricsClients struct {
+	Resources resourceclient.PodMetricsesGetter
+	Custom    customclient.CustomMetricsClient
+	External  externalclient.ExternalMetricsClient
+}
+
+// connect makes the clients of a cluster.
+func connect(ctx context.Context, frame *component.Frame) (Clients, error) {
+	client, err := kube.NewClient(frame.REST)
+	if err != nil {
+		return Clients{}, err
+	}
+	scales, err := kube.NewScales(frame.REST)
+	if err != nil {
+		return Clients{}, err
+	}
+	metrics, err := newMetricsClients(frame.REST, scales.Mapper())
+	if err != nil {
+		return Clients{}, err
+	}
+	return Clients{
+		Kube: client, Scales: scales, Metrics: metrics,
+		Recorder:  kube.NewRecorder(ctx, client, fieldManager),
+		Decisions: frame.Decisions, Registry: telemetry.Registry,
+	}, nil
+}
+
+// prepare makes the parts that the clients alone decide on.
+func prepare(clients Clients) (*controller, error) {
+	c := &controller{}
+	var err error
+	if c.hpas, err = newHPACache(clients.Kube); err != nil {
+		return nil, err
+	}
+	if c.pods, err = kube.NewPods(clients.Kube); err != nil {
+		return nil, err
+	}
+	metrics, err := newMetrics(clients.Registry)
+	if err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+	c.publisher = &publisher{outlets: outlets{
+		hpas: clients.Kube.AutoscalingV2(), recorder: clients.Recorder,
+		store: clients.Decisions, metrics: metrics,
+	}}
+	return c, nil
+}
+
+// observer gathers for this controller.
+func (c *controller) observer(s settings, clients Clients) *observer {
+	return &observer{
+		mode: string(s.flags.Mode), config: s.options.Rules,
+		hpas: c.hpas.get, pods: c.pods, scales: clients.Scales,
+		metrics: &sampler{MetricsClients: clients.Metrics}, rivals: newRivals(),
+	}
+}
+
+// Controller is the shell without its binary: no server, no lease, no ledger and
+// no reactions. It serves who brings clients of their own, as the comparison with
+// upstream's controller does.
+type Controller struct{ c *controller }
+
+// New makes a controller in mode Auto.
+func New(ctx context.Context, clients Clients, options *Options) (*Controller, error) {
+	if err := options.Validate(); err != nil {
+		return nil, err
+	}
+	c, err := prepare(clients)
+	if err != nil {
+		return nil, err
+	}
+	flags := runtimeflags.New(runtimeflags.Acting)
+	flags.Mode = runtimeflags.ModeAuto
+	s := settings{flags: flags, options: options}
+	if err := c.assemble(ctx, s, c.observer(s, clients)); err != nil {
+		return nil, err
+	}
+	return &Controller{c: c}, nil
+}
+
+// Run fills the caches and decides until the context ends, and then until the
+// running turns have.
+func (c *Controller) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var filling sync.WaitGroup
+	filling.Go(func() { c.c.pods.Run(ctx) })
+	filling.Go(func() { c.c.hpas.run(ctx) })
+	err := c.c.lead(ctx)
+	cancel()
+	filling.Wait()
+	return err
+}
