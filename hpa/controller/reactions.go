@@ -142,7 +142,7 @@ func (r *reactions) held(key types.NamespacedName) time.Duration {
 	return r.hold[key].Sub(r.clock.Now())
 }
 
-// release has an object wait no longer: its spec was edited.
+// release has an object wait no longer: it is another one, or its spec was edited.
 func (r *reactions) release(key types.NamespacedName) {
 	if r == nil {
 		return

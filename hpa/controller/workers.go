@@ -85,7 +85,9 @@ func (w *workers) enqueue(o any) {
 		o = gone.Obj
 	}
 	if hpa, ok := o.(*autoscalingv2.HorizontalPodAutoscaler); ok {
-		w.queue.Add(types.NamespacedName{Namespace: hpa.Namespace, Name: hpa.Name})
+		key := types.NamespacedName{Namespace: hpa.Namespace, Name: hpa.Name}
+		w.reactions.release(key)
+		w.queue.Add(key)
 	}
 }
 
@@ -98,7 +100,6 @@ func (w *workers) enqueueChanged(before, after any) {
 		return
 	}
 	if was.Generation != is.Generation || was.UID != is.UID || !equality.Semantic.DeepEqual(was.Spec, is.Spec) {
-		w.reactions.release(types.NamespacedName{Namespace: is.Namespace, Name: is.Name})
 		w.enqueue(is)
 	}
 }
