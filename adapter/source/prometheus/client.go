@@ -1,15 +1,19 @@
 package prometheus
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/api"
 	v1 "github.com/prometheus/client_golang/api/prometheus/v1"
+	"github.com/prometheus/common/model"
 
 	"github.com/quartet-autoscaling/quartet/adapter/source"
 	"github.com/quartet-autoscaling/quartet/adapter/source/access"
@@ -63,6 +67,24 @@ type server struct {
 	url string
 }
 
+// instant asks an instant query; at is the time of evaluation, zero for the
+// server's own. A value that some of the data is missing from is an error: it would
+// be a smaller number than the one that was asked for.
+func (s server) instant(ctx context.Context, text string, at time.Time) (model.Value, error) {
+	value, warnings, _, err := s.Query(ctx, text, at)
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(warnings, ofData) {
+		return nil, partial(s.url)
+	}
+	return value, nil
+}
+
+// ofData tells whether a warning is about data that could not be read, and not
+// about the query, as those of Prometheus' own language are.
+func ofData(warning string) bool { return !strings.HasPrefix(warning, "PromQL ") }
+
 // servers hold the same data. One of them is asked for as long as it answers.
 type servers struct {
 	link      link
@@ -79,7 +101,7 @@ type servers struct {
 func newServers(p *pool, l link) (*servers, error) {
 	s := &servers{link: l, pool: p, transport: httpapi.NewTransport(l.transport)}
 	for _, url := range l.urls {
-		client, err := api.NewClient(api.Config{Address: url, RoundTripper: readOnly{s.transport}})
+		client, err := api.NewClient(api.Config{Address: url, RoundTripper: whole{readOnly{s.transport}}})
 		if err != nil {
 			return nil, source.Errorf(source.ReasonInvalid, "%s is no URL", httpapi.Server(url))
 		}
@@ -156,6 +178,33 @@ func (t readOnly) RoundTrip(r *http.Request) (*http.Response, error) {
 	get.URL.RawQuery = string(arguments)
 	get.Header.Del("Content-Type")
 	return t.RoundTripper.RoundTrip(get)
+}
+
+// partialMark is how VictoriaMetrics says that some of its stores did not answer,
+// in a member that Prometheus' client does not look at.
+const partialMark = `"isPartial"`
+
+// whole refuses replies that say of themselves that they lack data.
+type whole struct{ http.RoundTripper }
+
+func (t whole) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := t.RoundTripper.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(response.Body)
+	_ = response.Body.Close()
+	if err != nil {
+		return nil, err
+	}
+	response.Body = io.NopCloser(bytes.NewReader(body))
+	var reply struct {
+		Partial bool `json:"isPartial"`
+	}
+	if bytes.Contains(body, []byte(partialMark)) && json.Unmarshal(body, &reply) == nil && reply.Partial {
+		return nil, partial(r.URL.String())
+	}
+	return response, nil
 }
 
 // digest tells links apart by everything that a server can tell them apart by.

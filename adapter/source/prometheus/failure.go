@@ -18,6 +18,7 @@ const (
 	reasonRefused   = "QueryRefused"
 	reasonAmbiguous = "AmbiguousReply"
 	reasonNoTime    = "NoSampleTime"
+	reasonPartial   = "PartialReply"
 	reasonRule      = "RuleFault"
 )
 
@@ -100,4 +101,9 @@ func unsupported(field, form string) error {
 func ambiguous(field string, samples int) error {
 	return source.Errorf(reasonAmbiguous,
 		"%s gave %d samples where one is needed: aggregate them, as with sum(...) or max(...), or select one by its labels", field, samples)
+}
+
+// partial is the error of a reply that some of the data is missing from.
+func partial(url string) *source.Error {
+	return source.Errorf(reasonPartial, "%s answered with a part of the data only: a store behind it did not answer", httpapi.Server(url))
 }

@@ -98,9 +98,12 @@ func checkSlow(t *testing.T, url string, server *brokers.Server) {
 	}
 }
 
-// sevenOfNow answers a query with a warning and the number 7.
-func sevenOfNow(w http.ResponseWriter, _ *http.Request) {
-	_, _ = fmt.Fprintf(w, `{"status":"success","warnings":["partial response"],"data":{"resultType":"vector","result":[{"metric":{},"value":[%d,"7"]}]}}`, time.Now().Unix())
+// sevenOfNow answers a query with the number 7.
+func sevenOfNow(w http.ResponseWriter, _ *http.Request) { seven(w, "") }
+
+// seven answers a query with the number 7, and with members beside it.
+func seven(w http.ResponseWriter, beside string) {
+	_, _ = fmt.Fprintf(w, `{"status":"success",%s"data":{"resultType":"vector","result":[{"metric":{},"value":[%d,"7"]}]}}`, beside, time.Now().Unix())
 }
 
 func checkDeath(t *testing.T, url string, server *brokers.Server) {
@@ -246,12 +249,38 @@ func TestMetadataOfMachinesIsNotAsked(t *testing.T) {
 	}
 }
 
-// TestWarningsAreNoValues takes a reply that has warnings for what it is.
-func TestWarningsAreNoValues(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(sevenOfNow))
-	defer server.Close()
-	if got := mustPoll(t, open(t, spec("vector(7)", server.URL), nil)).Gauges[query.Value]; got != query.NumberOf(7) {
-		t.Errorf("the value is %+v", got)
+// TestPartialRepliesAreNoValues refuses numbers that lack the data of stores that
+// did not answer, and takes those whose warnings are about the query. Another server
+// of the same data may have all.
+func TestPartialRepliesAreNoValues(t *testing.T) {
+	for name, test := range map[string]struct {
+		beside string
+		want   query.Gauge
+	}{
+		"no warning":            {``, query.NumberOf(7)},
+		"Thanos":                {`"warnings":["No StoreAPIs matched for this query","receive series from 10.0.0.1: context deadline exceeded"],`, query.Gauge{}},
+		"a remote read":         {`"warnings":["remote_read: connection refused"],`, query.Gauge{}},
+		"about the query":       {`"warnings":["PromQL warning: quantile value should be between 0 and 1, got 2"],"infos":["PromQL info: x"],`, query.NumberOf(7)},
+		"VictoriaMetrics":       {`"isPartial":true,`, query.Gauge{}},
+		"VictoriaMetrics whole": {`"isPartial":false,`, query.NumberOf(7)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { seven(w, test.beside) }))
+			defer server.Close()
+			p := open(t, spec("vector(7)", server.URL), nil)
+			if test.want.Presence == query.Number {
+				if got := mustPoll(t, p).Gauges[query.Value]; got != test.want {
+					t.Errorf("the value is %+v", got)
+				}
+				return
+			}
+			wantFailure(t, p, pollTimeout, "PartialReply")
+			other := httptest.NewServer(http.HandlerFunc(sevenOfNow))
+			defer other.Close()
+			if got := mustPoll(t, open(t, spec("vector(7)", server.URL, other.URL), nil)).Gauges[query.Value]; got != query.NumberOf(7) {
+				t.Errorf("of a pair the value is %+v", got)
+			}
+		})
 	}
 }
 

@@ -170,7 +170,7 @@ func nothingAnswered(answers []answer) error {
 // answer asks one question, and how old the data of its results are.
 func (p *rulesPoller) answer(ctx context.Context, at server, q question) answer {
 	sent := now()
-	value, _, _, err := at.Query(ctx, q.text, time.Time{})
+	value, err := at.instant(ctx, q.text, time.Time{})
 	received := now()
 	if err != nil {
 		return p.failed(at, q, err)
@@ -242,7 +242,7 @@ func (p *rulesPoller) times(ctx context.Context, at server, dataTime string, by 
 	if dataTime == "" {
 		return nil, nil
 	}
-	value, _, _, err := at.Query(ctx, dataTime, evaluated)
+	value, err := at.instant(ctx, dataTime, evaluated)
 	if err != nil {
 		return nil, err
 	}

@@ -46,8 +46,7 @@ func (p *valuePoller) Poll(ctx context.Context) (query.Reading, error) {
 
 func (p *valuePoller) read(ctx context.Context, server server) (query.Reading, error) {
 	sent := now()
-	// Warnings are left: a value with a warning is a value.
-	value, _, _, err := server.Query(ctx, p.query.text, time.Time{})
+	value, err := server.instant(ctx, p.query.text, time.Time{})
 	if err != nil {
 		return query.Reading{}, err
 	}
@@ -78,7 +77,7 @@ func (p *valuePoller) dataTime(ctx context.Context, server server, evaluated tim
 	if !p.query.timeGiven {
 		field = "the query for the time of the data"
 	}
-	value, _, _, err := server.Query(ctx, p.query.dataTime, evaluated)
+	value, err := server.instant(ctx, p.query.dataTime, evaluated)
 	if err != nil {
 		return time.Time{}, p.noTime(server, err)
 	}
