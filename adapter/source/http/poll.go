@@ -11,11 +11,12 @@ import (
 // documents gets documents and finds the value in each.
 type documents struct {
 	client    *httpapi.Client
+	release   func()
 	extractor extractor
 }
 
-// Close ends idle connections.
-func (d documents) Close() { d.client.Close() }
+// Close gives the client back; the last of its users ends its connections.
+func (d documents) Close() { d.release() }
 
 // get reads one document. Its error is a *source.Error.
 func (d documents) get(ctx context.Context, address string) (answer, error) {

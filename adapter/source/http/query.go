@@ -14,6 +14,7 @@ import (
 	"github.com/quartet-autoscaling/quartet/adapter/source"
 	"github.com/quartet-autoscaling/quartet/adapter/source/access"
 	"github.com/quartet-autoscaling/quartet/adapter/source/httpapi"
+	"github.com/quartet-autoscaling/quartet/adapter/source/shared"
 	"github.com/quartet-autoscaling/quartet/api/v1alpha1"
 )
 
@@ -32,11 +33,17 @@ const (
 	reasonWithoutValue = "PodsWithoutValue"
 )
 
-// Builder builds queries of documents. It is a source.Builder.
-type Builder struct{ pods Pods }
+// Builder builds queries of documents, which share connections: one set for each
+// way to authenticate and TLS settings. It is a source.Builder.
+type Builder struct {
+	pods    Pods
+	clients *shared.Pool[*httpapi.Client]
+}
 
 // NewBuilder makes a Builder. Without pods it refuses objects that read them.
-func NewBuilder(pods Pods) *Builder { return &Builder{pods: pods} }
+func NewBuilder(pods Pods) *Builder {
+	return &Builder{pods: pods, clients: shared.NewPool[*httpapi.Client]()}
+}
 
 // Kind is this system's name.
 func (b *Builder) Kind() string { return Kind }
@@ -72,7 +79,7 @@ func (b *Builder) Build(ctx context.Context, r source.Request) (source.Query, er
 		return nil, source.Errorf(source.ReasonInvalid, "spec.source.http must have exactly one of url, pods")
 	}
 	text, _ := b.Describe(r.Source)
-	q := &httpQuery{text: text}
+	q := &httpQuery{clients: b.clients, text: text}
 	var err error
 	if q.extractor, err = newExtractor(*spec); err != nil {
 		return nil, err
@@ -93,7 +100,8 @@ func (b *Builder) Build(ctx context.Context, r source.Request) (source.Query, er
 		return nil, reader.Err()
 	}
 	q.subject = access.Digest(q.url, q.group.parts(), spec.JSONPath, spec.TimestampPath, spec.OpenMetrics)
-	q.key = access.Digest(q.subject, q.auth.Digest(), q.tls)
+	q.link = access.Digest(q.auth.Digest(), q.tls)
+	q.key = access.Digest(q.subject, q.link)
 	return q, nil
 }
 
@@ -166,13 +174,16 @@ func (g *group) parts() []string {
 // httpQuery is one value of one document, or of the documents of a group of pods,
 // read with one set of credentials.
 type httpQuery struct {
+	clients   *shared.Pool[*httpapi.Client]
 	text      string
 	extractor extractor
 	// url is empty where there is a group.
-	url          string
-	group        *group
-	auth         httpapi.Auth
-	tls          access.TLS
+	url   string
+	group *group
+	auth  httpapi.Auth
+	tls   access.TLS
+	// link is equal for queries that can share connections.
+	link         string
 	key, subject string
 }
 
@@ -194,7 +205,9 @@ func (q *httpQuery) GoString() string { return q.text }
 
 // Open makes the poller. Connections are made by polls.
 func (q *httpQuery) Open() (source.Poller, error) {
-	d := documents{client: httpapi.New(q.auth, q.tls), extractor: q.extractor}
+	d := documents{extractor: q.extractor}
+	d.client, d.release = q.clients.Acquire(q.link,
+		func() *httpapi.Client { return httpapi.New(q.auth, q.tls) }, (*httpapi.Client).Close)
 	if q.group != nil {
 		return &podsPoller{documents: d, group: q.group}, nil
 	}

@@ -6,7 +6,9 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -48,6 +50,62 @@ func TestReadsADocument(t *testing.T) {
 	if diff := cmp.Diff(value(query.Gauge{Presence: query.Empty}), mustPoll(t, p).Gauges); diff != "" {
 		t.Errorf("no such queue (-want +got):\n%s", diff)
 	}
+}
+
+// TestManyObjectsShareConnections polls many documents of one server, one after the
+// other, over one connection; the last poller that is closed ends it. Those with
+// other credentials have another.
+func TestManyObjectsShareConnections(t *testing.T) {
+	var open, made atomic.Int32
+	running := httptest.NewUnstartedServer(depth(1))
+	running.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			open.Add(1)
+			made.Add(1)
+		case http.StateClosed:
+			open.Add(-1)
+		default:
+		}
+	}
+	running.Start()
+	t.Cleanup(running.Close)
+	builder := httpsource.NewBuilder(nil)
+	ask := func(spec v1alpha1.HTTPSource, secrets brokertest.Secrets) source.Poller {
+		q, err := builder.Build(t.Context(), request(spec, secrets))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := q.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustPoll(t, p)
+		return p
+	}
+	var pollers []source.Poller
+	for i := range 50 {
+		pollers = append(pollers, ask(v1alpha1.HTTPSource{URL: fmt.Sprintf("%s/%d", running.URL, i), JSONPath: "{.depth}"}, nil))
+	}
+	if n := made.Load(); n != 1 {
+		t.Errorf("50 objects made %d connections, want 1", n)
+	}
+	pollers = append(pollers, ask(v1alpha1.HTTPSource{
+		URL: running.URL, JSONPath: "{.depth}", Auth: &v1alpha1.HTTPAuth{Bearer: &v1alpha1.SecretKey{Name: "s", Key: "token"}},
+	}, brokertest.Secrets{"s/token": secret}))
+	if n := made.Load(); n != 2 {
+		t.Errorf("objects of two credentials made %d connections, want 2", n)
+	}
+	for _, p := range pollers {
+		p.Close()
+		p.Close()
+	}
+	brokertest.Eventually(t, "the end of all connections", func() error {
+		if n := open.Load(); n != 0 {
+			return fmt.Errorf("%d are open", n)
+		}
+		return nil
+	})
 }
 
 func TestReadsASeries(t *testing.T) {

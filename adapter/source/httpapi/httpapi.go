@@ -27,7 +27,9 @@ import (
 const MaxBody = 16 << 20
 
 const (
-	idleConnections = 2
+	// idleConnections to one server are as many as the collector's polls of one at
+	// the same time: with fewer, pollers that share a client would connect all the time.
+	idleConnections = 8
 	idleFor         = 90 * time.Second
 )
 

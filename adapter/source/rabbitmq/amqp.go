@@ -47,7 +47,7 @@ type answer struct {
 
 func newAMQPPoller(q *rabbitQuery) *amqpPoller {
 	p := &amqpPoller{query: q}
-	p.conn, p.release = q.builder.conns.acquire(q.link.key,
+	p.conn, p.release = q.builder.conns.Acquire(q.link.key,
 		func() *sharedConn { return &sharedConn{link: q.link} }, (*sharedConn).close)
 	return p
 }

@@ -33,7 +33,7 @@ type managementPoller struct {
 
 func newManagementPoller(q *rabbitQuery) *managementPoller {
 	p := &managementPoller{query: q, lives: lives{first: now()}}
-	p.client, p.release = q.builder.clients.acquire(q.link.key, func() *httpapi.Client {
+	p.client, p.release = q.builder.clients.Acquire(q.link.key, func() *httpapi.Client {
 		return httpapi.New(httpapi.Auth{Basic: q.link.basic}, q.link.tls)
 	}, (*httpapi.Client).Close)
 	return p

@@ -11,6 +11,7 @@ import (
 	"github.com/quartet-autoscaling/quartet/adapter/source"
 	"github.com/quartet-autoscaling/quartet/adapter/source/access"
 	"github.com/quartet-autoscaling/quartet/adapter/source/httpapi"
+	"github.com/quartet-autoscaling/quartet/adapter/source/shared"
 	"github.com/quartet-autoscaling/quartet/api/v1alpha1"
 )
 
@@ -31,13 +32,13 @@ const (
 // Builder builds queries that share connections: one for each broker, virtual
 // host, credentials and TLS settings. It is a source.Builder.
 type Builder struct {
-	conns   *pool[*sharedConn]
-	clients *pool[*httpapi.Client]
+	conns   *shared.Pool[*sharedConn]
+	clients *shared.Pool[*httpapi.Client]
 }
 
 // NewBuilder makes a Builder without any connection.
 func NewBuilder() *Builder {
-	return &Builder{conns: newPool[*sharedConn](), clients: newPool[*httpapi.Client]()}
+	return &Builder{conns: shared.NewPool[*sharedConn](), clients: shared.NewPool[*httpapi.Client]()}
 }
 
 // Kind is this system's name.
