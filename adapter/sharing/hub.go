@@ -20,8 +20,10 @@ const Path = "/polls"
 // heartbeat is how often a replica that has nothing to tell says that it is there.
 const heartbeat = time.Second
 
-// message is one line of the stream; without a key it is a heartbeat.
+// message is one line of the stream; without a key it is a heartbeat, which tells
+// the time by the clock that the readings' times are of.
 type message struct {
+	Now    time.Time         `json:"now,omitzero"`
 	Key    string            `json:"key,omitempty"`
 	Shared *collector.Shared `json:"shared,omitempty"`
 }
@@ -118,7 +120,7 @@ func (h *Hub) stream(ctx context.Context, w http.ResponseWriter, r *reader) erro
 	flusher := http.NewResponseController(w)
 	ticker := h.clock.NewTicker(heartbeat)
 	defer ticker.Stop()
-	if err := write(w, message{}); err != nil {
+	if err := write(w, message{Now: h.clock.Now().UTC()}); err != nil {
 		return err
 	}
 	for {
@@ -137,7 +139,7 @@ func (h *Hub) stream(ctx context.Context, w http.ResponseWriter, r *reader) erro
 			return nil
 		case <-r.wake:
 		case <-ticker.C():
-			if err := write(w, message{}); err != nil {
+			if err := write(w, message{Now: h.clock.Now().UTC()}); err != nil {
 				return err
 			}
 		}

@@ -23,6 +23,10 @@ const (
 	discoverEvery = 2 * time.Second
 	// silence is how long a replica that says nothing counts as there.
 	silence = 3 * heartbeat
+	// maxSkew is how far another replica's clock may be from ours. Its readings have
+	// times by that clock, and ages are told by ours: where the two are further apart
+	// a reading would be refused that is fresh, or served that is not.
+	maxSkew = silence
 	// pauseFirst and pauseMax bound the pause between two tries to hear a replica.
 	pauseFirst = 250 * time.Millisecond
 	pauseMax   = 4 * time.Second
@@ -138,10 +142,15 @@ func (p *Peers) follow(ctx context.Context, addresses []string, hearing *sync.Wa
 
 // hear listens to one replica until the context ends.
 func (p *Peers) hear(ctx context.Context, address string) {
-	pause := pauseFirst
+	pause, warned := pauseFirst, false
 	for ctx.Err() == nil {
 		heard, err := p.listen(ctx, address)
 		p.set(address, false, err)
+		if skewed := errors.Is(err, errSkew); skewed != warned && (skewed || heard) {
+			if warned = skewed; warned {
+				p.cfg.Log.Warn("Polls are not shared with another replica: set the clocks of the nodes", "replica", address, "reason", err)
+			}
+		}
 		if heard {
 			pause = pauseFirst
 		}
@@ -205,12 +214,30 @@ func (p *Peers) listen(ctx context.Context, address string) (heard bool, err err
 			return heard, fmt.Errorf("hear the polls of %s: %w", address, cause(ctx, err))
 		}
 		silent()
+		if err := p.agree(m); err != nil {
+			return heard, fmt.Errorf("hear the polls of %s: %w", address, err)
+		}
 		heard = true
 		p.set(address, true, nil)
 		if m.Key != "" && m.Shared != nil {
 			p.cfg.Deliver(m.Key, *m.Shared)
 		}
 	}
+}
+
+// errSkew ends a stream of readings whose times cannot be judged here.
+var errSkew = errors.New("its clock and ours do not agree")
+
+// agree tells whether the sender's clock is near enough to ours; a line that does
+// not tell the time is not judged.
+func (p *Peers) agree(m message) error {
+	if m.Now.IsZero() {
+		return nil
+	}
+	if ahead := m.Now.Sub(p.cfg.Clock.Now()); ahead.Abs() > maxSkew {
+		return fmt.Errorf("%w: it is %s ahead, and at most %s is allowed", errSkew, ahead.Round(time.Millisecond), maxSkew)
+	}
+	return nil
 }
 
 // errSilent ends a stream on which nothing comes any more.

@@ -110,12 +110,26 @@ func (m *member) has(key string) float64 {
 	return m.delivered[key]
 }
 
+// skewed is a clock that is ahead.
+type skewed struct {
+	clock.RealClock
+	by time.Duration
+}
+
+func (s skewed) Now() time.Time { return s.RealClock.Now().Add(s.by) }
+
 func (n *network) join(t *testing.T, self string) *member {
 	t.Helper()
-	m := &member{Hub: NewHub(clock.RealClock{}), delivered: map[string]float64{}}
+	return n.joinAhead(t, self, 0)
+}
+
+// joinAhead adds a replica whose clock is ahead.
+func (n *network) joinAhead(t *testing.T, self string, by time.Duration) *member {
+	t.Helper()
+	m := &member{Hub: NewHub(skewed{by: by}), delivered: map[string]float64{}}
 	var err error
 	m.Peers, err = NewPeers(Config{
-		Self: self, Client: &http.Client{Transport: n}, Clock: clock.RealClock{}, Log: slog.New(slog.DiscardHandler),
+		Self: self, Client: &http.Client{Transport: n}, Clock: skewed{by: by}, Log: slog.New(slog.DiscardHandler),
 		Discover: func(context.Context) ([]string, error) {
 			n.mu.Lock()
 			defer n.mu.Unlock()
@@ -263,5 +277,42 @@ func TestASlowReaderIsToldTheNewest(t *testing.T) {
 	}
 	if m, ok := h.next(r); ok {
 		t.Errorf("told %+v besides", m)
+	}
+}
+
+// A reading's time is by the clock of who polled: nobody can judge its age by a clock
+// that is far from that one.
+func TestAReplicaWhoseClockIsFarOffIsNotHeard(t *testing.T) {
+	for name, test := range map[string]struct {
+		ahead time.Duration
+		heard bool
+	}{
+		"a little ahead":  {2 * time.Second, true},
+		"a little behind": {-2 * time.Second, true},
+		"far ahead":       {20 * time.Second, false},
+		"far behind":      {-20 * time.Second, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNetwork()
+				a, b := n.join(t, "a:1"), n.joinAhead(t, "b:1", test.ahead)
+				b.Polled("key", depth(7))
+				time.Sleep(time.Minute)
+				want := []string{"a:1"}
+				if test.heard {
+					want = append(want, "b:1")
+				}
+				members(t, a, want...)
+				if got := a.has("key") == 7; got != test.heard {
+					t.Errorf("its poll was taken: %v, want %v", got, test.heard)
+				}
+				if test.heard {
+					return
+				}
+				if !b.Mine("key") || !a.Mine("key") {
+					t.Error("who hears nobody does not poll everything")
+				}
+			})
+		})
 	}
 }
