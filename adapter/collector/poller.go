@@ -270,7 +270,8 @@ func (p *poller) keep(reading query.Reading, refused bool, err error) []string {
 		p.known.poll.Failing = false
 		p.known.poll.Reading = &reading
 	}
-	if p.cfg.Sharing != nil {
+	// The last subscriber may have left meanwhile, and sharing have been told so.
+	if p.cfg.Sharing != nil && len(p.subscribers) > 0 {
 		p.cfg.Sharing.Polled(p.shareKey, Shared{At: p.known.at, Poll: p.known.poll})
 	}
 	return slices.Sorted(maps.Keys(p.subscribers))

@@ -105,7 +105,19 @@ func (p *poller) deliver(s Shared) []string {
 		poll.LastFailure = before.LastFailure
 	}
 	p.known = result{poll: poll, attempted: true, at: s.At}
-	p.heard = p.cfg.Clock.Now()
+	// That it cannot reach the server may be that replica's own trouble: from then on
+	// this one tries too, now and then.
+	if !poll.Failing || answered(failureOf(poll)) {
+		p.heard = p.cfg.Clock.Now()
+	}
 	signal(p.shared)
 	return slices.Sorted(maps.Keys(p.subscribers))
+}
+
+// failureOf is the error that a poll ended with, as far as the reason.
+func failureOf(poll query.Poll) error {
+	if poll.LastFailure == nil {
+		return nil
+	}
+	return source.Errorf(poll.LastFailure.Reason, "%s", poll.LastFailure.Message)
 }
