@@ -122,7 +122,7 @@ func newSharedPolls(o *sharingOptions, connection *rest.Config, flags *runtimefl
 			if err != nil {
 				return nil, fmt.Errorf("list the EndpointSlices of %s: %w", Name, err)
 			}
-			return addresses(slices.Items), nil
+			return addresses(slices.Items, os.Getenv(podIP)), nil
 		},
 		Deliver: func(key string, shared collector.Shared) {
 			if r := s.receiver.Load(); r != nil {
@@ -139,8 +139,10 @@ func newSharedPolls(o *sharingOptions, connection *rest.Config, flags *runtimefl
 }
 
 // addresses are those of all replicas, whether they are ready or not: one that
-// says something is there.
-func addresses(slices []discoveryv1.EndpointSlice) []string {
+// says something is there. Where the Service is of both families only those of our
+// own address's are meant: each replica is there once, and this one is itself.
+func addresses(slices []discoveryv1.EndpointSlice, self string) []string {
+	own := net.ParseIP(self).To4() != nil
 	var out []string
 	for _, slice := range slices {
 		port := 0
@@ -154,6 +156,9 @@ func addresses(slices []discoveryv1.EndpointSlice) []string {
 		}
 		for _, endpoint := range slice.Endpoints {
 			for _, address := range endpoint.Addresses {
+				if (net.ParseIP(address).To4() != nil) != own {
+					continue
+				}
 				out = append(out, net.JoinHostPort(address, strconv.Itoa(port)))
 			}
 		}

@@ -32,7 +32,7 @@ import (
 func TestReplicasAreFoundByTheService(t *testing.T) {
 	number := func(n int32) *int32 { return &n }
 	text := func(s string) *string { return &s }
-	got := addresses([]discoveryv1.EndpointSlice{
+	slices := []discoveryv1.EndpointSlice{
 		{
 			Ports: []discoveryv1.EndpointPort{{Name: text("webhook"), Port: number(9)}, {Name: text("https"), Port: number(6443)}},
 			Endpoints: []discoveryv1.Endpoint{
@@ -42,9 +42,15 @@ func TestReplicasAreFoundByTheService(t *testing.T) {
 		},
 		{Ports: []discoveryv1.EndpointPort{{Port: number(7000)}}, Endpoints: []discoveryv1.Endpoint{{Addresses: []string{"fd00::1"}}}},
 		{Endpoints: []discoveryv1.Endpoint{{Addresses: []string{"10.0.0.9"}}}},
-	})
-	if diff := cmp.Diff([]string{"10.0.0.1:6443", "10.0.0.2:6443", "[fd00::1]:7000"}, got); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+	}
+	// A Service of both families lists each replica twice.
+	for self, want := range map[string][]string{
+		"10.0.0.2": {"10.0.0.1:6443", "10.0.0.2:6443"},
+		"fd00::1":  {"[fd00::1]:7000"},
+	} {
+		if diff := cmp.Diff(want, addresses(slices, self)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", self, diff)
+		}
 	}
 }
 
