@@ -41,6 +41,13 @@ func (a *adapter) Watch(_ context.Context, o metav1.ListOptions) (watch.Interfac
 	return a.current, nil
 }
 
+// watch is the one under way.
+func (a *adapter) watch() *watch.FakeWatcher {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.current
+}
+
 func (a *adapter) changed(namespace, metric string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -94,10 +101,10 @@ func TestNewsIsToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &adapter{}
 		f := start(t, a)
-		a.current.Add(change("5", "depth", 1))
-		a.current.Modify(change("6", "depth", 2))
-		a.current.Modify(change("7", "depth", 2))
-		a.current.Delete(change("8", "depth", 2))
+		a.watch().Add(change("5", "depth", 1))
+		a.watch().Modify(change("6", "depth", 2))
+		a.watch().Modify(change("7", "depth", 2))
+		a.watch().Delete(change("8", "depth", 2))
 		if diff := cmp.Diff([]string{"shop/depth", "shop/depth", "shop/depth"}, a.take()); diff != "" {
 			t.Errorf("told (-want +got):\n%s", diff)
 		}
@@ -111,20 +118,20 @@ func TestAWatchGoesOnWhereItEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &adapter{}
 		f := start(t, a)
-		a.current.Add(change("5", "depth", 1))
-		a.current.Add(change("6", "rate", 1))
+		a.watch().Add(change("5", "depth", 1))
+		a.watch().Add(change("6", "rate", 1))
 		a.take()
 		time.Sleep(time.Minute)
-		a.current.Stop() // as servers do
+		a.watch().Stop() // as servers do
 		synctest.Wait()
 		if hearing, _ := f.Hearing(); !hearing {
 			t.Error("a watch that went on at once counts as not heard")
 		}
 		// Too old: anew, and only what differs is told.
-		a.current.Error(&apierrors.NewResourceExpired("too old").ErrStatus)
+		a.watch().Error(&apierrors.NewResourceExpired("too old").ErrStatus)
 		time.Sleep(time.Second)
-		a.current.Add(change("90", "depth", 1))
-		a.current.Add(change("91", "rate", 3))
+		a.watch().Add(change("90", "depth", 1))
+		a.watch().Add(change("91", "rate", 3))
 		if diff := cmp.Diff([]string{"shop/rate"}, a.take()); diff != "" {
 			t.Errorf("told (-want +got):\n%s", diff)
 		}
@@ -151,7 +158,7 @@ func TestAnAdapterThatIsAwayIsTriedSeldom(t *testing.T) {
 		}
 		a.set(nil)
 		time.Sleep(25 * time.Second)
-		a.current.Add(change("5", "depth", 1))
+		a.watch().Add(change("5", "depth", 1))
 		if told := a.take(); len(told) != 1 {
 			t.Errorf("told %v after the adapter came back", told)
 		}
@@ -168,7 +175,7 @@ func TestASilentWatchIsGivenUp(t *testing.T) {
 		mark := &v1alpha1.MetricChange{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "77"}}
 		for range 10 {
 			time.Sleep(30 * time.Second)
-			a.current.Action(watch.Bookmark, mark)
+			a.watch().Action(watch.Bookmark, mark)
 		}
 		synctest.Wait()
 		if n := len(a.watches()); n != 1 {
