@@ -147,7 +147,13 @@ func (c *sharedConn) connect() (*nats.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	servers, dialer := c.link.targets()
 	opts = append(opts,
+		nats.SetCustomDialer(dialer),
+		// The dialer is told the server's name, which its certificate has.
+		nats.SkipHostLookup(),
+		// Only the servers that the object names are told its credentials.
+		nats.IgnoreDiscoveredServers(),
 		nats.Name(clientName),
 		nats.NoReconnect(),
 		nats.Timeout(dialTimeout),
@@ -155,7 +161,7 @@ func (c *sharedConn) connect() (*nats.Conn, error) {
 		nats.MaxPingsOutstanding(2),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { c.noteDenied(err) }),
 	)
-	return nats.Connect(strings.Join(c.link.servers, ","), opts...)
+	return nats.Connect(servers, opts...)
 }
 
 func (c *sharedConn) noteDenied(err error) {
@@ -182,6 +188,8 @@ func (c *sharedConn) classifyDial(err error) error {
 	}
 	servers := strings.Join(c.link.servers, ",")
 	switch {
+	case errors.Is(err, errGuard):
+		return source.Errorf(source.ReasonBadReply, "%s answers: %v", servers, err)
 	case isAuth(err):
 		return source.Errorf(source.ReasonUnauthorized, "%s refused the credentials", servers)
 	case isTLS(err):

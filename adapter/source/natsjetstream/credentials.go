@@ -42,8 +42,8 @@ func readCredentials(ctx context.Context, spec v1alpha1.NATSJetStreamSource, sec
 	return c, nil
 }
 
-// options are the client's options for these credentials. Errors name what
-// cannot be used and never show it.
+// options are the client's options for these credentials, but for TLS, which is the
+// dialer's. Errors name what cannot be used and never show it.
 func (c credentials) options() ([]nats.Option, error) {
 	var opts []nats.Option
 	switch {
@@ -66,9 +66,6 @@ func (c credentials) options() ([]nats.Option, error) {
 			return nil, err
 		}
 		opts = append(opts, opt)
-	}
-	if c.tls.Set {
-		opts = append(opts, nats.Secure(c.tls.Config()))
 	}
 	return opts, nil
 }

@@ -34,6 +34,10 @@ func (p *poller) oldest(ctx context.Context, nc *nats.Conn, info *consumerInfo) 
 	if *info.NumPending+*info.NumAckPending == 0 {
 		return query.Gauge{Presence: query.Empty}, nil
 	}
+	if info.Time.IsZero() {
+		// Servers before 2.10 do not tell their time: then no age is known.
+		return query.Gauge{Presence: query.Absent}, nil
+	}
 	var first *messageReply
 	for _, subject := range info.subjects() {
 		m, err := p.messageFrom(ctx, nc, messageRequest{Seq: info.AckFloor.Stream + 1, Subject: subject})

@@ -113,6 +113,24 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+func TestWebSocket(t *testing.T) {
+	ours := newAuthority(t)
+	for scheme, web := range map[string]server.WebsocketOpts{
+		"ws": {Host: "127.0.0.1", Port: -1, NoTLS: true}, "wss": {Host: "127.0.0.1", Port: -1, TLSConfig: tlsConfig(ours)},
+	} {
+		t.Run(scheme, func(t *testing.T) {
+			s := startServer(t, func(o *server.Options) { o.Websocket = web })
+			makeQueue(t, s.ClientURL(), jetstream.ConsumerConfig{})
+			_, at, _ := strings.Cut(s.WebsocketURL(), "://")
+			asked := spec(scheme + "://" + at)
+			if scheme == "wss" {
+				asked.TLS = &v1alpha1.TLS{CA: &v1alpha1.SecretKey{Name: "ca", Key: "ca.crt"}}
+			}
+			mustPoll(t, open(t, asked, secrets{"ca/ca.crt": ours.pem}))
+		})
+	}
+}
+
 func tlsConfig(a authority) *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{a.server}, MinVersion: tls.VersionTLS12}
 }
