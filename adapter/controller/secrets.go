@@ -28,6 +28,12 @@ type secretCache struct {
 
 	mu   sync.Mutex
 	read map[types.NamespacedName]secretRead
+	// away is why the API server did not answer the last read, nil where it did; it is
+	// then asked by one at a time, and not before retry. Turns wait for Secrets, and
+	// there are few workers for all objects.
+	away   error
+	retry  time.Time
+	asking bool
 }
 
 type secretRead struct {
@@ -95,10 +101,14 @@ func (s *secretCache) get(ctx context.Context, name types.NamespacedName) (map[s
 	if name.Namespace == "" {
 		return nil, source.Errorf("SecretNotReadable", "Secret %s cannot be read: a ClusterMetricSource's Secrets are in the namespace of metrics-adapter, which does not know its own", name.Name)
 	}
+	if away := s.ask(now); away != nil {
+		return nil, source.Errorf("SecretNotReadable", "Secret %s cannot be read: the API server did not answer before: %v", name.Name, away)
+	}
 	ctx, cancel := context.WithTimeout(ctx, secretTimeout)
 	defer cancel()
 	var secret corev1.Secret
 	err := s.reader.Get(ctx, name, &secret)
+	s.asked(err)
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil, source.Errorf("SecretNotFound", "Secret %s does not exist", name.Name)
@@ -118,4 +128,28 @@ func (s *secretCache) get(ctx context.Context, name types.NamespacedName) (map[s
 	}
 	s.read[name] = secretRead{at: now, data: secret.Data}
 	return secret.Data, nil
+}
+
+// ask gives nil to who may ask the API server, and otherwise why that is left alone.
+func (s *secretCache) ask(now time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.away != nil && (s.asking || now.Before(s.retry)) {
+		return s.away
+	}
+	s.asking = true
+	return nil
+}
+
+// asked notes whether the API server answered; that there is no such Secret, or
+// that it is not ours to read, is an answer.
+func (s *secretCache) asked(err error) {
+	now := s.clock.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asking = false
+	if s.away = err; err == nil || apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
+		s.away = nil
+	}
+	s.retry = now.Add(secretsRetry)
 }

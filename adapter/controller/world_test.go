@@ -47,6 +47,8 @@ type world struct {
 
 	mu      sync.Mutex
 	patches int
+	// hung: reads of Secrets are not answered.
+	hung bool
 }
 
 // play runs a test in a world of its own, in a bubble with its own clock. Mode
@@ -84,6 +86,17 @@ func newWorld(t *testing.T, mode query.Mode) *world {
 		WithIndex(&v1alpha1.MetricSource{}, field, values).
 		WithIndex(&v1alpha1.ClusterMetricSource{}, field, values).
 		WithInterceptorFuncs(interceptor.Funcs{
+			Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+				w.mu.Lock()
+				_, secret := o.(*corev1.Secret)
+				hangs := w.hung && secret
+				w.mu.Unlock()
+				if hangs {
+					<-ctx.Done()
+					return ctx.Err()
+				}
+				return c.Get(ctx, key, o, opts...)
+			},
 			SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
 				w.mu.Lock()
 				w.patches++
@@ -234,6 +247,13 @@ func (w *world) wantConditionOf(name string, all []metav1.Condition, conditionTy
 	if c.Status != status || c.Reason != reason || !strings.Contains(c.Message, within) {
 		w.t.Errorf("%s: %s is %s %s %q, want %s %s with %q", name, conditionType, c.Status, c.Reason, c.Message, status, reason, within)
 	}
+}
+
+// hang has reads of Secrets answered or not.
+func (w *world) hang(hung bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hung = hung
 }
 
 func (w *world) patched() int {
