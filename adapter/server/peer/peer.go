@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/metrics/pkg/apis/external_metrics"
 	"k8s.io/metrics/pkg/apis/external_metrics/v1beta1"
@@ -92,6 +93,13 @@ func (p *Peer) Get(ctx context.Context, namespace, metric, selector string) (*ex
 }
 
 func (p *Peer) get(ctx context.Context, namespace, metric, selector string) (*external_metrics.ExternalMetricValueList, error) {
+	// Neither is ever the name of a metric or a namespace, and in a path they mean
+	// another one.
+	for _, name := range []string{namespace, metric} {
+		if name == "." || name == ".." {
+			return nil, p.errorf(ReasonNotFound, "%q is no name", name)
+		}
+	}
 	if last := p.breaker.allow(p.cfg.Clock.Now()); last != nil {
 		return nil, p.errorf(ReasonLeftAlone, "it is left alone for a moment after it did not answer: %v", last)
 	}
@@ -100,14 +108,40 @@ func (p *Peer) get(ctx context.Context, namespace, metric, selector string) (*ex
 	if selector != "" {
 		query.Set("labelSelector", selector)
 	}
-	var reply v1beta1.ExternalMetricValueList
+	var reply values
 	if err := p.ask(ctx, path, query, &reply); err != nil {
 		return nil, err
 	}
 	if reply.Kind != "ExternalMetricValueList" {
 		return nil, p.errorf(ReasonBadReply, "it answered with kind %q and not with a list of values", cut(reply.Kind))
 	}
-	return p.accept(metric, reply)
+	if reply.missing {
+		return nil, p.errorf(ReasonEmpty, "it answered with a sample of metric %s that has no value", metric)
+	}
+	return p.accept(metric, reply.ExternalMetricValueList)
+}
+
+// values is an answer that knows whether each of its samples has a value: without
+// one it would read as 0.
+type values struct {
+	v1beta1.ExternalMetricValueList
+	missing bool
+}
+
+// UnmarshalJSON decodes the answer.
+func (v *values) UnmarshalJSON(raw []byte) error {
+	var given struct {
+		Items []struct {
+			Value *resource.Quantity `json:"value"`
+		} `json:"items"`
+	}
+	if err := json.Unmarshal(raw, &given); err != nil {
+		return err
+	}
+	for _, item := range given.Items {
+		v.missing = v.missing || item.Value == nil
+	}
+	return json.Unmarshal(raw, &v.ExternalMetricValueList)
 }
 
 // accept checks an answer. An empty one is not a zero.

@@ -115,6 +115,8 @@ func TestAnswers(t *testing.T) {
 		"too old":                    {extra: ",max-age=9m", answer: write(good), want: ReasonStale},
 		"without a time":             {extra: ",max-age=9m", answer: write(`{"kind":"ExternalMetricValueList","items":[{"value":"7"}]}`), want: ReasonStale},
 		"an empty list":              {answer: write(`{"kind":"ExternalMetricValueList","items":[]}`), want: ReasonEmpty},
+		"a sample without a value":   {answer: write(`{"kind":"ExternalMetricValueList","items":[{"value":"7"},{"metricName":"s0-depth"}]}`), want: ReasonEmpty},
+		"a value that is null":       {answer: write(`{"kind":"ExternalMetricValueList","items":[{"value":null}]}`), want: ReasonEmpty},
 		"no JSON":                    {answer: write("<html>"), want: ReasonBadReply},
 		"another kind":               {answer: write(`{"kind":"PodList","items":[]}`), want: ReasonBadReply},
 		"a value that is none":       {answer: write(`{"kind":"ExternalMetricValueList","items":[{"value":"many"}]}`), want: ReasonBadReply},
@@ -164,6 +166,21 @@ func TestNothingOfTheCallersIsSent(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// In a path these mean another metric than the one that the caller may read.
+func TestNamesThatArePathsAreNotPassedOn(t *testing.T) {
+	a := newAdapter(t, ",insecure-skip-verify=true")
+	a.answer = write(good)
+	for _, name := range []string{".", ".."} {
+		for _, asked := range [][2]string{{"shop", name}, {name, "s0-depth"}} {
+			_, err := a.peer.Get(t.Context(), asked[0], asked[1], "")
+			var failure *Error
+			if !errors.As(err, &failure) || failure.Reason != ReasonNotFound || a.requests.Load() != 0 {
+				t.Errorf("%v gave %v after %d requests", asked, err, a.requests.Load())
+			}
+		}
 	}
 }
 
