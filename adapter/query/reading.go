@@ -110,6 +110,10 @@ type ObjectValue struct {
 	WindowSeconds int64 `json:"windowSeconds,omitempty"`
 }
 
+// AheadAllowed is how far in the future the time of a value may be by its source's
+// own clock: further is no time of measuring.
+const AheadAllowed = time.Minute
+
 // SampleTime places the source's own time of measuring on this process's clock.
 // A reply to a request was measured after the request was sent and before the
 // reply was received, whatever the source's clock says: so a time outside is a

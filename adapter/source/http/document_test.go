@@ -15,7 +15,7 @@ import (
 
 // document makes a server's answer.
 func document(contentType, body string) httpapi.Document {
-	return httpapi.Document{Status: http.StatusOK, Header: http.Header{"Content-Type": {contentType}}, Body: []byte(body)}
+	return httpapi.Document{Status: http.StatusOK, Header: http.Header{"Content-Type": {contentType}}, Body: []byte(body), Whole: true}
 }
 
 // read is what became of a document.
@@ -177,10 +177,53 @@ func TestPlace(t *testing.T) {
 				s.measured = sent.Add(test.measured)
 			}
 			want := answer{gauge: query.NumberOf(1), at: sent.Add(test.at), skew: test.skew}
-			if diff := cmp.Diff(want, place(s, d), cmp.AllowUnexported(answer{})); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
+			got, err := place("http://server", s, d)
+			if diff := cmp.Diff(want, got, cmp.AllowUnexported(answer{})); diff != "" || err != nil {
+				t.Errorf("error %v (-want +got):\n%s", err, diff)
 			}
 		})
+	}
+}
+
+// TestTimesFarInTheFuture are refused: a value would look fresh until then.
+func TestTimesFarInTheFuture(t *testing.T) {
+	sent := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	d := httpapi.Document{Sent: sent, Received: sent, Header: http.Header{}}
+	got, err := place("http://server", sample{gauge: query.NumberOf(1), measured: sent.Add(query.AheadAllowed + time.Second)}, d)
+	if reason, _ := source.ReasonOf(err); err == nil || reason != source.ReasonBadReply {
+		t.Errorf("it is placed at %s with error %v", got.at, err)
+	}
+}
+
+// TestCutDocuments do not end in the middle of a number.
+func TestCutDocuments(t *testing.T) {
+	series, err := newSeriesExtractor("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := newJSONExtractor("{@}", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	member, err := newJSONExtractor("{.a}", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		extractor
+		body string
+		want read
+	}{
+		"a series, cut":   {series, "b 1\na 12", read{reason: source.ReasonBadReply}},
+		"a series, whole": {series, "b 1\na 123\n", read{gauge: query.NumberOf(123)}},
+		"a number":        {whole, "12", read{reason: source.ReasonBadReply}},
+		"an object":       {member, `{"a":12}`, read{gauge: query.NumberOf(12)}},
+	} {
+		d := document("text/plain", test.body)
+		d.Whole = false
+		if diff := cmp.Diff(test.want, extracted(test.extractor, d), cmp.AllowUnexported(read{})); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
 	}
 }
 

@@ -54,6 +54,10 @@ func (e *jsonExtractor) extract(where string, d httpapi.Document) (sample, error
 	if json.Unmarshal(d.Body, &document) != nil {
 		return sample{}, source.Errorf(source.ReasonBadReply, "the document of %s is no JSON", where)
 	}
+	if _, number := document.(float64); number && !d.Whole {
+		// A number that was cut is another one; all else of JSON says where it ends.
+		return sample{}, source.Errorf(source.ReasonBadReply, "the document of %s is a number that may be cut short: its length is not told", where)
+	}
 	value, err := find(where, e.path, document)
 	if err != nil {
 		return sample{}, err

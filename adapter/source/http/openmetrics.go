@@ -1,6 +1,7 @@
 package httpsource
 
 import (
+	"bytes"
 	"mime"
 	"strconv"
 	"strings"
@@ -65,6 +66,9 @@ func (e *seriesExtractor) extract(where string, d httpapi.Document) (sample, err
 		}
 	}
 	switch {
+	case !open && !d.Whole && !bytes.HasSuffix(d.Body, []byte("\n")):
+		// A number that was cut is another one.
+		return sample{}, source.Errorf(source.ReasonBadReply, "the document of %s is cut short: its last line has no end", where)
 	case open && !ended:
 		return sample{}, source.Errorf(source.ReasonBadReply, "the document of %s is cut short: it has no # EOF", where)
 	case len(found) == 0:

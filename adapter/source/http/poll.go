@@ -27,11 +27,12 @@ func (d documents) get(ctx context.Context, address string) (answer, error) {
 	if err := document.Refusal(address); err != nil {
 		return answer{}, err
 	}
-	found, err := d.extractor.extract(httpapi.Server(address), document)
+	where := httpapi.Server(address)
+	found, err := d.extractor.extract(where, document)
 	if err != nil {
 		return answer{}, err
 	}
-	return place(found, document), nil
+	return place(where, found, document)
 }
 
 // urlPoller reads one URL's document.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/quartet-autoscaling/quartet/adapter/query"
+	"github.com/quartet-autoscaling/quartet/adapter/source"
 	"github.com/quartet-autoscaling/quartet/adapter/source/httpapi"
 )
 
@@ -38,19 +39,23 @@ type answer struct {
 // well be before the request, since some programs measure when they like: then it
 // is that old. Where the server also tells what its clock says (the header Date),
 // a clock that cannot be right is allowed for, and the distance is the skew. What
-// was measured after the reply came is a clock's fault too. Without an own time the
-// value was measured, at the earliest, when it was asked for.
-func place(s sample, d httpapi.Document) answer {
+// was measured a little after the reply came is a clock's fault too. A time far in
+// the future is none: a value would look fresh until then, however old it is. Without
+// an own time the value was measured, at the earliest, when it was asked for.
+func place(where string, s sample, d httpapi.Document) (answer, error) {
 	if s.measured.IsZero() {
-		return answer{gauge: s.gauge, at: d.Sent}
+		return answer{gauge: s.gauge, at: d.Sent}, nil
 	}
 	skew := clockSkew(d)
 	at := s.measured.Add(-skew)
+	if ahead := at.Sub(d.Received); ahead > query.AheadAllowed {
+		return answer{}, source.Errorf(source.ReasonBadReply, "the document of %s has a time that is %s in the future", where, ahead.Round(time.Second))
+	}
 	if at.After(d.Received) {
 		skew += at.Sub(d.Received)
 		at = d.Received
 	}
-	return answer{gauge: s.gauge, at: at, skew: skew}
+	return answer{gauge: s.gauge, at: at, skew: skew}, nil
 }
 
 // clockSkew is how far the server's clock must at least be ahead (behind:

@@ -7,12 +7,15 @@ package httpapi
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -48,7 +51,13 @@ func ReadAuth(r *access.Reader, auth *v1alpha1.HTTPAuth) Auth {
 }
 
 func (a Auth) secrets() []access.Secret {
-	return []access.Secret{a.Basic.Password, a.Bearer, a.Basic.User}
+	secrets := []access.Secret{a.Basic.Password, a.Bearer, a.Basic.User}
+	if !a.Basic.User.Empty() {
+		// As requests carry them, for a server that says again what it was told.
+		both := a.Basic.User.Reveal() + ":" + a.Basic.Password.Reveal()
+		secrets = append(secrets, access.NewSecret(base64.StdEncoding.EncodeToString([]byte(both))))
+	}
+	return secrets
 }
 
 // Digest tells two ways to authenticate apart without showing either.
@@ -92,7 +101,11 @@ type Document struct {
 	// Header is the answer's.
 	Header http.Header
 	Body   []byte
-	// Sent and Received bound the time at which the server measured.
+	// Whole tells that the answer said where it ends. Any other ends where the
+	// connection does, which may be in the middle.
+	Whole bool
+	// Sent and Received bound the time at which the server measured. Of an answer out
+	// of a cache Sent is as long before the request as the cache has had it.
 	Sent, Received query.Time
 }
 
@@ -113,7 +126,8 @@ func (c *Client) Get(ctx context.Context, address string, header http.Header) (D
 		return Document{}, access.Failure(Server(address), unwrapURL(err), c.auth.secrets()...)
 	}
 	defer func() { _ = response.Body.Close() }()
-	document.Status, document.Header = response.StatusCode, response.Header
+	document.Status, document.Header, document.Whole = response.StatusCode, response.Header, whole(response)
+	document.Sent = document.Sent.Add(-cachedFor(response.Header))
 	document.Body, err = io.ReadAll(io.LimitReader(response.Body, MaxBody+1))
 	document.Received = now()
 	switch {
@@ -126,6 +140,23 @@ func (c *Client) Get(ctx context.Context, address string, header http.Header) (D
 		return []byte(access.Scrub(string(document.Body), c.auth.secrets()...))
 	})
 	return document, nil
+}
+
+// whole tells whether an answer cannot be cut short unnoticed.
+func whole(r *http.Response) bool {
+	return r.ContentLength >= 0 || slices.Contains(r.TransferEncoding, "chunked") || r.ProtoMajor > 1 || r.Uncompressed
+}
+
+// longestCached is past any time that a cache keeps an answer for.
+const longestCached = 100 * 365 * 24 * 60 * 60
+
+// cachedFor is how long a cache on the way has had an answer.
+func cachedFor(header http.Header) time.Duration {
+	age, err := strconv.ParseUint(header.Get("Age"), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(min(age, longestCached)) * time.Second //nolint:gosec // bounded
 }
 
 // Close ends idle connections.

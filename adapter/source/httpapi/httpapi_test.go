@@ -187,6 +187,78 @@ func TestLinkLocalIsRefused(t *testing.T) {
 	}
 }
 
+// TestAnswersOfCaches are as old as the cache says; caches are asked for no answer of
+// their own.
+func TestAnswersOfCaches(t *testing.T) {
+	seen := make(chan string, 1)
+	address := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		seen <- r.Header.Get("Cache-Control")
+		w.Header().Set("Age", r.URL.Query().Get("age"))
+	})
+	for age, want := range map[string]time.Duration{"": 0, "90": 90 * time.Second, "soon": 0, "-1": 0, "18446744073709551615": 100 * 365 * 24 * time.Hour} {
+		d, err := get(t, httpapi.New(httpapi.Auth{}, access.TLS{}), address+"/?age="+age)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := d.Received.Sub(d.Sent); got < want || got > want+10*time.Second {
+			t.Errorf("with Age %q the document was sent %s before it came, want %s", age, got, want)
+		}
+		if got := <-seen; got != "no-cache" {
+			t.Errorf("Cache-Control is %q", got)
+		}
+	}
+}
+
+// TestWhole tells answers whose length is known from those that end with the
+// connection.
+func TestWhole(t *testing.T) {
+	for name, test := range map[string]struct {
+		head string
+		want bool
+	}{
+		"a length":  {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n7", true},
+		"in chunks": {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n7\r\n0\r\n\r\n", true},
+		"neither":   {"HTTP/1.0 200 OK\r\n\r\n7", false},
+	} {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = c.Read(make([]byte, 4096))
+			_, _ = io.WriteString(c, test.head)
+			_ = c.Close()
+		}()
+		d, err := get(t, httpapi.New(httpapi.Auth{}, access.TLS{}), "http://"+listener.Addr().String())
+		if err != nil || string(d.Body) != "7" || d.Whole != test.want {
+			t.Errorf("%s: whole %t, body %q, error %v", name, d.Whole, d.Body, err)
+		}
+		_ = listener.Close()
+	}
+}
+
+// TestRecordsHideWhatIsSaidAgain asks a server that answers with what it was told.
+func TestRecordsHideWhatIsSaidAgain(t *testing.T) {
+	for name, auth := range auths(t) {
+		address := serve(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Header.Get("Authorization")) })
+		var recorder source.Recorder
+		d, err := httpapi.New(auth, access.TLS{}).Get(source.WithRecorder(t.Context(), &recorder), address, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, said, _ := strings.Cut(string(d.Body), " ")
+		for _, reply := range recorder.Take() {
+			if said != "" && strings.Contains(string(reply.Body), said) {
+				t.Errorf("%s: the record shows %s", name, reply.Body)
+			}
+		}
+	}
+}
+
 func TestDocumentsAreBounded(t *testing.T) {
 	size := httpapi.MaxBody
 	address := serve(t, func(w http.ResponseWriter, _ *http.Request) {

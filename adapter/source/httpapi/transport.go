@@ -89,6 +89,7 @@ func refusedOutright(status int, address string) error {
 // authorize sets what every request of this package has.
 func (a Auth) authorize(r *http.Request) {
 	r.Header.Set("User-Agent", "quartet-metrics-adapter/"+buildinfo.Get().Version)
+	r.Header.Set("Cache-Control", "no-cache")
 	switch {
 	case !a.Bearer.Empty():
 		r.Header.Set("Authorization", "Bearer "+a.Bearer.Reveal())

@@ -47,7 +47,7 @@ func (p *poller) Poll(ctx context.Context) (query.Reading, error) {
 	if err != nil {
 		return query.Reading{}, err
 	}
-	return asked.Reading(value), nil
+	return asked.Reading(value)
 }
 
 // begin gives a connection in a read-only transaction and the server's clock. A

@@ -12,13 +12,8 @@ import (
 	"github.com/quartet-autoscaling/quartet/adapter/source"
 )
 
-const (
-	// aheadAllowed is how far in the future data may be: further is no time in
-	// seconds, or a clock that nothing can be said of.
-	aheadAllowed = time.Minute
-	// latestSecond is past any time that is in seconds.
-	latestSecond = 1 << 36
-)
+// latestSecond is past any time that is in seconds.
+const latestSecond = 1 << 36
 
 // valuePoller polls one instant query.
 type valuePoller struct {
@@ -112,7 +107,7 @@ func timeOf(field string, gauge query.Gauge, evaluated time.Time) (time.Time, er
 	}
 	measured := time.UnixMilli(int64(math.Round(gauge.Value * 1000))).UTC()
 	switch ahead := measured.Sub(evaluated); {
-	case ahead > aheadAllowed:
+	case ahead > query.AheadAllowed:
 		return time.Time{}, source.Errorf(reasonNoTime, "%s gave a time that is %s in the future", field, ahead.Round(time.Second))
 	case ahead > 0:
 		return evaluated, nil

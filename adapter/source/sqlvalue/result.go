@@ -146,15 +146,19 @@ type Asked struct{ Sent, Received, Server time.Time }
 // Reading makes the reading of a value. Without a time of its own the value was
 // measured when the server told its clock, at the earliest; with one, as long
 // before as the server's clock says. A time that the server's own clock has not
-// reached is a clock's fault: it is moved to that clock and told as skew.
-func (a Asked) Reading(v Value) query.Reading {
+// reached is a clock's fault: it is moved to that clock and told as skew. One far in
+// the future is an error: the value would look fresh until then, however old it is.
+func (a Asked) Reading(v Value) (query.Reading, error) {
 	at, skew := query.SampleTime(a.Server, a.Sent, a.Received)
 	if !v.Measured.IsZero() {
-		if age := a.Server.Sub(v.Measured); age >= 0 {
-			at = at.Add(-age)
-		} else {
+		switch age := a.Server.Sub(v.Measured); {
+		case age < -query.AheadAllowed:
+			return query.Reading{}, source.Errorf(source.ReasonBadReply, "the statement's %s is %s in the future", SampledAt, (-age).Round(time.Second))
+		case age < 0:
 			skew -= age
+		default:
+			at = at.Add(-age)
 		}
 	}
-	return query.Reading{At: at, Skew: skew, Gauges: map[query.Kind]query.Gauge{query.Value: v.Gauge}}
+	return query.Reading{At: at, Skew: skew, Gauges: map[query.Kind]query.Gauge{query.Value: v.Gauge}}, nil
 }

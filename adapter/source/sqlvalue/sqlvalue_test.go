@@ -117,12 +117,25 @@ func TestReadingIsOfTheServersTime(t *testing.T) {
 		"the server's clock is behind by ages": {server: sent.Add(-time.Hour), at: sent, skew: -time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := sqlvalue.Asked{Sent: sent, Received: received, Server: test.server}.
+			got, err := sqlvalue.Asked{Sent: sent, Received: received, Server: test.server}.
 				Reading(sqlvalue.Value{Gauge: query.NumberOf(1), Measured: test.measured})
+			if err != nil {
+				t.Fatal(err)
+			}
 			if !got.At.Equal(test.at) || got.Skew != test.skew {
 				t.Errorf("measured at %s with skew %s, want %s and %s", got.At, got.Skew, test.at, test.skew)
 			}
 		})
+	}
+}
+
+// TestTimesFarInTheFuture are refused: a value would look fresh until then.
+func TestTimesFarInTheFuture(t *testing.T) {
+	sent := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	got, err := sqlvalue.Asked{Sent: sent, Received: sent, Server: sent}.
+		Reading(sqlvalue.Value{Gauge: query.NumberOf(1), Measured: sent.Add(query.AheadAllowed + time.Second)})
+	if reason, _ := source.ReasonOf(err); err == nil || reason != source.ReasonBadReply {
+		t.Errorf("the reading is %+v with error %v", got, err)
 	}
 }
 
