@@ -60,8 +60,16 @@ func newStageOf(t *testing.T, l *lab.Lab, system string) *stage {
 		t.Fatal(err)
 	}
 	t.Cleanup(broker.Close)
+	s := newStageWithoutBroker(t, l, "")
+	s.broker, s.tally = broker, queue.NewTally(nil)
+	return s
+}
+
+// newStageWithoutBroker makes a namespace only, called as the test with a suffix.
+func newStageWithoutBroker(t *testing.T, l *lab.Lab, suffix string) *stage {
+	t.Helper()
 	name := strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))
-	s := &stage{t: t, lab: l, client: l.Client(), namespace: name[:min(len(name), 50)], broker: broker, tally: queue.NewTally(nil)}
+	s := &stage{t: t, lab: l, client: l.Client(), namespace: name[:min(len(name), 50)] + suffix}
 	s.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}})
 	return s
 }
@@ -89,6 +97,18 @@ func (s *stage) create(objects ...ctrlclient.Object) {
 			s.t.Fatalf("create %T %s: %v", o, o.GetName(), err)
 		}
 	}
+}
+
+// deleteAtEnd removes objects that the end of the lab would leave to other tests.
+func (s *stage) deleteAtEnd(objects ...ctrlclient.Object) {
+	s.t.Helper()
+	s.t.Cleanup(func() {
+		for _, o := range objects {
+			if err := s.client.Delete(context.WithoutCancel(s.t.Context()), o); err != nil {
+				s.t.Errorf("delete %T %s: %v", o, o.GetName(), err)
+			}
+		}
+	})
 }
 
 func (s *stage) meta(name string) metav1.ObjectMeta {
