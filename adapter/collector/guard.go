@@ -24,14 +24,22 @@ func broken(during string, panicked any) error {
 	return source.Errorf(reasonBroken, "the code that reads this source failed (%T): see the log", panicked)
 }
 
-// poll asks a source, and outlives what it does.
+// poll asks a source, and outlives what it does. It asks in a goroutine that ends
+// with the answer: clients need deep stacks, and thousands of pollers that wait for
+// their next turn would each keep one.
 func poll(ctx context.Context, p source.Poller) (reading query.Reading, err error) {
-	defer func() {
-		if panicked := recover(); panicked != nil {
-			reading, err = query.Reading{}, broken("poll", panicked)
-		}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() {
+			if panicked := recover(); panicked != nil {
+				reading, err = query.Reading{}, broken("poll", panicked)
+			}
+		}()
+		reading, err = p.Poll(ctx)
 	}()
-	return p.Poll(ctx)
+	<-done
+	return reading, err
 }
 
 // watch has a source tell of changes, and outlives what it does.

@@ -92,7 +92,7 @@ type Controller struct {
 	// units are the objects being served, by name.
 	units map[types.NamespacedName]decision.Unit
 	// last is each object's last decision.
-	last map[types.NamespacedName]query.Decision
+	last map[types.NamespacedName]*query.Decision
 	// starting are the objects of the start that had no turn yet, nil before it.
 	starting map[types.NamespacedName]bool
 	// complained is when a ledger's failure was last logged.
@@ -110,7 +110,7 @@ func New(cfg Config) (*Controller, error) {
 			workqueue.TypedDelayingQueueConfig[types.NamespacedName]{Name: "metricsource", Clock: realOr(cfg.Clock)}),
 		namespaces: &Namespaces{labels: map[string]labels.Set{}},
 		units:      map[types.NamespacedName]decision.Unit{},
-		last:       map[types.NamespacedName]query.Decision{},
+		last:       map[types.NamespacedName]*query.Decision{},
 	}
 	var err error
 	if c.collector, err = collector.New(collector.Config{
@@ -279,9 +279,10 @@ func (c *Controller) forget(key types.NamespacedName, unit decision.Unit) {
 // Publish shows a decision: to those who ask for the last one, in the log where
 // the reason changed, and in status and events where this replica leads. It is
 // the loop's Publisher.
-func (c *Controller) Publish(_ context.Context, d query.Decision, o decision.Outcome) {
+func (c *Controller) Publish(_ context.Context, decided query.Decision, o decision.Outcome) {
+	d := &decided // one for all who hold it: there may be thousands
 	if c.cfg.Last != nil {
-		c.cfg.Last.Put(d.Unit, func() decisionapi.Decision { return explained(d, o) })
+		c.cfg.Last.Put(d.Unit, func() decisionapi.Decision { return explained(*d, o) })
 	}
 	key := keyOfUnit(d.Unit)
 	c.mu.Lock()

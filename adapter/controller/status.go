@@ -37,7 +37,7 @@ type statusWriter struct {
 
 	mu     sync.Mutex
 	leads  bool
-	wanted map[types.NamespacedName]query.Decision
+	wanted map[types.NamespacedName]*query.Decision
 	// written is what this replica last wrote: newer than the cache may be.
 	written map[types.NamespacedName]written
 }
@@ -53,13 +53,13 @@ func newStatusWriter(cfg Config) *statusWriter {
 		cfg: cfg,
 		queue: workqueue.NewTypedDelayingQueueWithConfig(
 			workqueue.TypedDelayingQueueConfig[types.NamespacedName]{Name: "metricsource-status", Clock: realOr(cfg.Clock)}),
-		wanted:  map[types.NamespacedName]query.Decision{},
+		wanted:  map[types.NamespacedName]*query.Decision{},
 		written: map[types.NamespacedName]written{},
 	}
 }
 
 // want notes what an object's status is to say.
-func (w *statusWriter) want(key types.NamespacedName, d query.Decision) {
+func (w *statusWriter) want(key types.NamespacedName, d *query.Decision) {
 	w.mu.Lock()
 	w.wanted[key] = d
 	leads := w.leads
@@ -124,7 +124,7 @@ func (w *statusWriter) write(ctx context.Context, key types.NamespacedName) {
 		*o.status = before.status
 	}
 	now := w.cfg.Clock.Now()
-	next := render(*o.status, d, now)
+	next := render(*o.status, *d, now)
 	switch weigh(*o.status, next) {
 	case nothing:
 		return

@@ -22,9 +22,9 @@ func TestValuesPause(t *testing.T) {
 		"thousand": {5000, 500 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := &statusWriter{wanted: map[types.NamespacedName]query.Decision{}}
+			w := &statusWriter{wanted: map[types.NamespacedName]*query.Decision{}}
 			for i := range test.objects {
-				w.wanted[types.NamespacedName{Name: strconv.Itoa(i)}] = query.Decision{}
+				w.wanted[types.NamespacedName{Name: strconv.Itoa(i)}] = &query.Decision{}
 			}
 			if got := w.valuesPause(); got != test.want {
 				t.Errorf("%v between two writes of one of %d objects, want %v", got, test.objects, test.want)

@@ -62,7 +62,11 @@ type deciding struct {
 }
 
 func (d *deciding) step(rule, reason, format string, args ...any) {
-	d.steps = append(d.steps, decision.Step{Rule: rule, Reason: reason, Message: fmt.Sprintf(format, args...)})
+	message := format
+	if len(args) > 0 {
+		message = fmt.Sprintf(format, args...)
+	}
+	d.steps = append(d.steps, decision.Step{Rule: rule, Reason: reason, Message: message})
 }
 
 // spec begins the served table from the spec in force.
