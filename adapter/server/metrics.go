@@ -16,6 +16,8 @@ type ownMetrics struct {
 	polls, heldBack, pushes, watchesEnded *prometheus.CounterVec
 	took, waited, age                     *prometheus.HistogramVec
 	reads                                 *prometheus.CounterVec
+	// served is reads' counter of those that gave a value, found once and not at each.
+	served prometheus.Counter
 }
 
 // all are the metrics to be registered.
@@ -24,7 +26,7 @@ func (m *ownMetrics) all() []prometheus.Collector {
 }
 
 func newOwnMetrics() *ownMetrics {
-	return &ownMetrics{
+	m := &ownMetrics{
 		polls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "quartet_adapter_polls_total",
 			Help: "Polls of sources, by kind of source and result: success or the failure's reason.",
@@ -61,6 +63,8 @@ func newOwnMetrics() *ownMetrics {
 			Help: "Reads of external metrics, by result: success, notFound or the reason for which the sample was not served.",
 		}, []string{"result"}),
 	}
+	m.served = m.reads.WithLabelValues("success")
+	return m
 }
 
 // Polled counts one poll.
@@ -85,7 +89,13 @@ func (m *ownMetrics) WatchEnded(kind, reason string) {
 }
 
 // Read counts one serving read.
-func (m *ownMetrics) Read(result string) { m.reads.WithLabelValues(result).Inc() }
+func (m *ownMetrics) Read(result string) {
+	if result == "success" {
+		m.served.Inc()
+		return
+	}
+	m.reads.WithLabelValues(result).Inc()
+}
 
 // Summarizer tells how the objects are, when metrics are gathered.
 type Summarizer interface {

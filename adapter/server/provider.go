@@ -74,6 +74,10 @@ func (p *externalProvider) GetExternalMetric(ctx context.Context, namespace stri
 	}, nil
 }
 
+// noLabels are those of samples without any, of all of them: nobody changes what is
+// served.
+var noLabels = map[string]string{}
+
 func render(s query.Sample, f query.Facts) external_metrics.ExternalMetricValue {
 	value := external_metrics.ExternalMetricValue{
 		MetricName:   s.Metric,
@@ -82,7 +86,7 @@ func render(s query.Sample, f query.Facts) external_metrics.ExternalMetricValue 
 		Value:        query.Quantity(s.Value),
 	}
 	if value.MetricLabels == nil {
-		value.MetricLabels = map[string]string{}
+		value.MetricLabels = noLabels
 	}
 	if s.WindowSeconds > 0 {
 		window := s.WindowSeconds

@@ -84,7 +84,11 @@ func benchReads(b *testing.B, p providers, external, custom string) {
 	}
 	handler := server.Handler()
 	read := func(ctx context.Context, path string) error {
-		request := httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://adapter"+path, nil)
+		if err != nil {
+			return err
+		}
+		request.RequestURI, request.RemoteAddr = path, "192.0.2.1:1234"
 		request.Header.Set("Authorization", "Bearer token")
 		request.Header.Set("Accept", "application/json")
 		a := &answer{header: http.Header{}}
