@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"sync/atomic"
 	"time"
 
 	driver "github.com/go-sql-driver/mysql"
@@ -14,13 +13,8 @@ import (
 	"github.com/quartet-autoscaling/quartet/adapter/source/sqlconn"
 )
 
-const (
-	// maxReply bounds what the server answers to one command, in bytes: one row with
-	// one number is far smaller.
-	maxReply = 256 << 10
-	// killLimit bounds the ending of a statement that was given up.
-	killLimit = 5 * time.Second
-)
+// killLimit bounds the ending of a statement that was given up.
+const killLimit = 5 * time.Second
 
 // The pool of connections, and those of one link.
 type (
@@ -30,9 +24,6 @@ type (
 
 // errGarbage is what the client's library could not make sense of.
 var errGarbage = errors.New("the server's answer makes no sense")
-
-// errTooLong is an answer that was cut off.
-var errTooLong = errors.New("the server's answer is too long")
 
 // acquire gives the query's link, which has no connection yet.
 func (q *myQuery) acquire() *link {
@@ -55,7 +46,7 @@ type session interface {
 // conn is one connection. One goroutine uses it at a time.
 type conn struct {
 	session
-	wire *boundedConn
+	wire *sqlconn.Bounded
 	// id is the server's number of the connection.
 	id uint64
 	// broken is set where nothing is known of the connection's state.
@@ -70,8 +61,8 @@ func (c *conn) guard(do func() error) (err error) {
 			c.broken = true
 			err = errGarbage
 		}
-		if err != nil && c.wire != nil && c.wire.tooLong.Load() {
-			err = errTooLong
+		if err != nil && c.wire != nil && c.wire.TooLong() {
+			err = sqlconn.ErrTooLong
 		}
 	}()
 	return do()
@@ -82,7 +73,7 @@ func (q *myQuery) dial(ctx context.Context) (*conn, error) {
 	c := &conn{}
 	config := q.config.Clone()
 	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
-		wire, err := dialBounded(ctx, network, address)
+		wire, err := sqlconn.DialBounded(ctx, network, address)
 		c.wire = wire
 		return wire, err
 	}
@@ -105,43 +96,6 @@ func (q *myQuery) dial(ctx context.Context) (*conn, error) {
 		_ = c.wire.Close() // the library may have panicked before it did
 	}
 	return c, err
-}
-
-func dialBounded(ctx context.Context, network, address string) (*boundedConn, error) {
-	var d net.Dialer
-	made, err := d.DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	tcp, ok := made.(*net.TCPConn)
-	if !ok {
-		return nil, errors.Join(errors.New("no TCP connection"), made.Close())
-	}
-	b := &boundedConn{TCPConn: tcp}
-	b.left.Store(maxReply)
-	return b, nil
-}
-
-// boundedConn reads only so much after each write.
-type boundedConn struct {
-	*net.TCPConn
-	left    atomic.Int64
-	tooLong atomic.Bool
-}
-
-func (b *boundedConn) Write(p []byte) (int, error) {
-	b.left.Store(maxReply)
-	return b.TCPConn.Write(p)
-}
-
-func (b *boundedConn) Read(p []byte) (int, error) {
-	if b.left.Load() <= 0 {
-		b.tooLong.Store(true)
-		return 0, errTooLong
-	}
-	n, err := b.TCPConn.Read(p)
-	b.left.Add(-int64(n))
-	return n, err
 }
 
 // exec runs a statement of our own that gives no rows.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/quartet-autoscaling/quartet/adapter/source"
 	"github.com/quartet-autoscaling/quartet/adapter/source/access"
+	"github.com/quartet-autoscaling/quartet/adapter/source/sqlconn"
 	"github.com/quartet-autoscaling/quartet/adapter/source/sqlvalue"
 )
 
@@ -24,8 +25,8 @@ func (q *myQuery) failure(err error) *source.Error {
 	switch {
 	case errors.As(err, &ours):
 		return ours
-	case errors.Is(err, errTooLong):
-		return source.Errorf(source.ReasonBadReply, "%s answered with more than %d KiB", q.server, maxReply>>10)
+	case errors.Is(err, sqlconn.ErrTooLong):
+		return source.Errorf(source.ReasonBadReply, "%s answered with more than %d KiB", q.server, sqlconn.MaxReply>>10)
 	case errors.As(err, &refused):
 		return q.refusal(refused.Number)
 	case access.IsTimeout(err), errors.Is(err, context.Canceled):

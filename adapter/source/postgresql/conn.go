@@ -2,6 +2,7 @@ package postgresql
 
 import (
 	"context"
+	"net"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -20,8 +21,12 @@ type (
 
 // acquire gives the query's link, which has no connection yet.
 func (q *pgQuery) acquire() *link {
+	config := q.config.Copy()
+	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		return sqlconn.DialBounded(ctx, network, address)
+	}
 	return q.pool.Acquire(q.link, sqlconn.Config[*pgconn.PgConn]{
-		Dial: func(ctx context.Context) (*pgconn.PgConn, error) { return pgconn.ConnectConfig(ctx, q.config) },
+		Dial: func(ctx context.Context) (*pgconn.PgConn, error) { return pgconn.ConnectConfig(ctx, config) },
 		// One that is lost, or in the middle of something, serves nobody.
 		Reusable: func(c *pgconn.PgConn) bool { return !c.IsClosed() && !c.IsBusy() && c.TxStatus() == 'I' },
 		Close:    farewell,

@@ -12,6 +12,7 @@ import (
 
 	"github.com/quartet-autoscaling/quartet/adapter/source"
 	"github.com/quartet-autoscaling/quartet/adapter/source/access"
+	"github.com/quartet-autoscaling/quartet/adapter/source/sqlconn"
 	"github.com/quartet-autoscaling/quartet/adapter/source/sqlvalue"
 )
 
@@ -27,6 +28,8 @@ func (q *pgQuery) failure(err error) *source.Error {
 		return ours
 	case errors.As(err, &refused):
 		return q.refusal(refused)
+	case errors.Is(err, sqlconn.ErrTooLong):
+		return source.Errorf(source.ReasonBadReply, "%s answered with more than %d KiB", q.server, sqlconn.MaxReply>>10)
 	case errors.As(err, &tooLong):
 		return source.Errorf(source.ReasonBadReply, "%s answered with more than %d KiB at once", q.server, maxMessage>>10)
 	case access.IsTimeout(err), errors.Is(err, context.Canceled):

@@ -1,6 +1,7 @@
 package postgresql_test
 
 import (
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -93,6 +94,19 @@ func TestUnusableObjects(t *testing.T) {
 	}
 	if _, ours := b.Describe(v1alpha1.Source{}); ours {
 		t.Error("a source of another kind was described")
+	}
+}
+
+// TestServerThatGoesOnForEver tells of itself without an end, which the client would
+// keep.
+func TestServerThatGoesOnForEver(t *testing.T) {
+	told := "R\x00\x00\x00\x08\x00\x00\x00\x00"
+	for i := range 40 {
+		told += "S\x00\x00\x80\x00" + fmt.Sprintf("%03d", i) + "\x00" + strings.Repeat("x", 0x8000-4-5) + "\x00"
+	}
+	message := wantFailure(t, open(t, elsewhere(answering(t, told))), pollTimeout, source.ReasonBadReply)
+	if !strings.Contains(message, "256 KiB") {
+		t.Error(message)
 	}
 }
 

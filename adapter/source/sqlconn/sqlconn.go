@@ -68,6 +68,8 @@ type Link[C any] struct {
 	mu     sync.Mutex
 	idle   []idle[C]
 	closed bool
+	// reaping tells that somebody will look for connections to end.
+	reaping bool
 }
 
 type idle[C any] struct {
@@ -122,7 +124,23 @@ func (l *Link[C]) Give(conn C) {
 		return
 	}
 	l.idle = append(l.idle, idle[C]{conn: conn, since: time.Now()})
-	time.AfterFunc(idleFor, func() { l.reap(time.Now().Add(-idleFor)) })
+	l.reapLater()
+}
+
+// reapLater has one look, whatever the number of connections that were given back.
+// The caller holds the mutex.
+func (l *Link[C]) reapLater() {
+	if l.reaping || len(l.idle) == 0 {
+		return
+	}
+	l.reaping = true
+	time.AfterFunc(time.Until(l.idle[0].since.Add(idleFor)), func() {
+		l.reap(time.Now().Add(-idleFor))
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.reaping = false
+		l.reapLater()
+	})
 }
 
 // Release says that one of the link's users needs it no more. The last one ends
