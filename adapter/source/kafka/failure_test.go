@@ -98,6 +98,41 @@ func TestNothingIsGuessed(t *testing.T) {
 	}
 }
 
+// TestTopicsThatAreLeftOut asks for two topics and is told of one: its lag is not that
+// of both.
+func TestTopicsThatAreLeftOut(t *testing.T) {
+	for name, change := range map[string]func(*kmsg.MetadataResponse){
+		"a topic":        func(r *kmsg.MetadataResponse) { r.Topics = r.Topics[:1] },
+		"its partitions": func(r *kmsg.MetadataResponse) { r.Topics[1].Partitions = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := start(t, 1, nil)
+			w.produce(t, topic, 0, 3, 0)
+			w.Fake().ControlKey(int16(kmsg.Metadata), func(asked kmsg.Request) (kmsg.Response, error, bool) {
+				w.Fake().KeepControl()
+				if request, ok := asked.(*kmsg.MetadataRequest); !ok || len(request.Topics) != 2 {
+					return nil, nil, false
+				}
+				reply, ok := asked.ResponseKind().(*kmsg.MetadataResponse)
+				if !ok {
+					return nil, nil, false
+				}
+				for _, name := range []string{topic, "other"} {
+					of := kmsg.NewMetadataResponseTopic()
+					of.Topic, of.Partitions = kmsg.StringPtr(name), []kmsg.MetadataResponseTopicPartition{kmsg.NewMetadataResponseTopicPartition()}
+					reply.Topics = append(reply.Topics, of)
+				}
+				change(reply)
+				return reply, nil, true
+			})
+			for i := range int32(partitions) {
+				w.commit(t, topic, i, 0)
+			}
+			wantFailure(t, open(t, spec(w.Brokers, topic, "other"), nil), pollTimeout, source.ReasonBadReply)
+		})
+	}
+}
+
 // TestGroupThatIsNotDescribed is about groups of the newer protocol, which the
 // request for classic ones does not find.
 func TestGroupThatIsNotDescribed(t *testing.T) {

@@ -159,6 +159,7 @@ func (a asking) partitions(topics []string) ([]partition, error) {
 		return nil, a.failed("the partitions of its topics", err)
 	}
 	var found []partition
+	answered := map[string]bool{}
 	for _, topic := range reply.Topics {
 		if topic.Topic == nil || !slices.Contains(topics, *topic.Topic) {
 			return nil, source.Errorf(source.ReasonBadReply, "%s answers about a topic that it was not asked for", a.shared.link.name())
@@ -171,6 +172,13 @@ func (a asking) partitions(topics []string) ([]partition, error) {
 			return nil, err
 		}
 		found = append(found, of...)
+		answered[*topic.Topic] = len(topic.Partitions) > 0
+	}
+	for _, topic := range topics {
+		if !answered[topic] {
+			// The lag of the others is not the lag.
+			return nil, source.Errorf(source.ReasonBadReply, "%s tells of no partition of topic %s", a.shared.link.name(), topic)
+		}
 	}
 	return sorted(found), nil
 }
