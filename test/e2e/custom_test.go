@@ -29,6 +29,7 @@ func TestCustomMetrics(t *testing.T) {
 	m.scale()
 	m.pods.awaitReplicas(5, 5, 60*time.Second)
 	m.objects.awaitReplicas(3, 3, 60*time.Second)
+	m.ready(t)
 	m.reads(t)
 	m.tenantReads(t)
 	m.goesAndComesBack(t)
@@ -64,6 +65,21 @@ func (m *monitored) scale() {
 	}}))
 }
 
+// ready waits until every source says that it serves, whatever it serves.
+func (m *monitored) ready(t *testing.T) {
+	t.Helper()
+	for _, source := range []string{"metricsource/shop", "clustermetricsource/" + m.objects.namespace, "clustermetricsource/" + m.objects.namespace + "-nodes"} {
+		eventually(t, 20*time.Second, func() error {
+			got, err := m.pods.lab.Kubectl(t.Context(), "get", source, "-n", m.pods.namespace,
+				"-o", `jsonpath={.status.conditions[?(@.type=="Ready")]}`)
+			if err == nil && !strings.Contains(got, `"status":"True"`) {
+				err = fmt.Errorf("%s is not Ready: %s", source, got)
+			}
+			return err
+		})
+	}
+}
+
 // reads asks the aggregation layer as kubectl does, in both versions.
 func (m *monitored) reads(t *testing.T) {
 	t.Helper()
@@ -83,9 +99,10 @@ func (m *monitored) reads(t *testing.T) {
 		count            int
 		time             func(at time.Time) error
 	}{
-		"pods by name":     {fmt.Sprintf(sessions, pods.Items[0].Name, ""), "Pod", "20", 1, fresh},
-		"pods by selector": {fmt.Sprintf(sessions, "*", "&labelSelector=app%3D"+workload), "Pod", "20", 5, fresh},
-		"a Deployment":     {"namespaces/" + m.objects.namespace + "/deployments.apps/" + workload + "/" + backlogSeries, "Deployment", "60", 1, fresh},
+		"pods by name":       {fmt.Sprintf(sessions, pods.Items[0].Name, ""), "Pod", "20", 1, fresh},
+		"pods by selector":   {fmt.Sprintf(sessions, "*", "&labelSelector=app%3D"+workload), "Pod", "20", 5, fresh},
+		"a Deployment":       {"namespaces/" + m.objects.namespace + "/deployments.apps/" + workload + "/" + backlogSeries, "Deployment", "60", 1, fresh},
+		"a namespace itself": {"namespaces/" + m.objects.namespace + "/metrics/" + backlogSeries, "Namespace", "60", 1, fresh},
 		"a node": {"nodes/" + m.node + "/" + heatSeries, "Node", "41500m", 1, func(at time.Time) error {
 			if want := m.heatAt.Truncate(time.Second); !at.Equal(want) {
 				return fmt.Errorf("the sample's time is %v, want %v, which is the exporter's own", at, want)
