@@ -2,6 +2,7 @@
 #
 #   make demo        watch a queue scale its workers; ARGS="--headless --duration 4m --json out.json"
 #   make test        every test, on a real control plane; prints the time each package took
+#   make conformance play 10,000 scenarios beside upstream's controller; ARGS="hpa", ARGS="-seed N hpa"
 #   make soak        kill each binary 100 times (ROUNDS=n, SEED=n) and compare with a run without; hours
 #   make lint        linters, and whether generated files are current
 #   make bench       writes bench/results.json and docs/benchmarks.md; ARGS="--only NAME"
@@ -30,7 +31,7 @@ SLOW := ./test/e2e ./test/demo ./test/lab/lab
 
 .PHONY: help
 help:
-	@sed -n 's/^# \{0,3\}//p' Makefile | sed -n '1,9p'
+	@sed -n 's/^# \{0,3\}//p' Makefile | sed -n '1,10p'
 
 # Build a program by its folder, then run it with arguments: as make's own child,
 # so that a signal reaches it.
@@ -64,6 +65,10 @@ test-race:
 	@if command -v "$$($(GO) env CC)" >/dev/null 2>&1; then \
 		echo "$(GO) test -race (packages without a cluster)"; CGO_ENABLED=1 $(GO) test -race -timeout 10m $(RACE); \
 	else echo "no C compiler: the race detector is left out"; fi
+
+.PHONY: conformance
+conformance:
+	$(call run,test/conformance/compare,$(ARGS))
 
 ROUNDS ?= 100
 # Of the moments of the kills; printed, and so to be given again.
