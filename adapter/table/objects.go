@@ -81,6 +81,12 @@ func (o *objects) replace(before, after []objectGroup) {
 	for _, g := range after {
 		key := keyOf(g.values[0])
 		kept[key] = true
+		if i := slices.IndexFunc(o.groups[key], func(other objectGroup) bool { return other.unit == g.unit }); i >= 0 &&
+			o.groups[key][i].facts.Created.Equal(g.facts.Created) {
+			// Most often: nothing but values changed, and so no order.
+			o.groups[key][i] = g
+			continue
+		}
 		groups := slices.DeleteFunc(o.groups[key], func(other objectGroup) bool { return other.unit == g.unit })
 		if len(groups) == 0 && len(o.groups[key]) == 0 {
 			o.count(key, 1)
