@@ -14,6 +14,14 @@ import (
 // dialTimeout bounds the attempt on one address, where ctx does not end first.
 const dialTimeout = 10 * time.Second
 
+const (
+	// silentFor is how long a connection of HTTP/2 may be silent before the server is
+	// asked whether it is still there, and pingTimeout how long it may take to say so.
+	// All requests share that connection, and it outlives those that time out.
+	silentFor   = 5 * time.Second
+	pingTimeout = 2 * time.Second
+)
+
 // TransportConfig says how a client of another maker speaks HTTP.
 type TransportConfig struct {
 	Auth Auth
@@ -49,6 +57,7 @@ func newBase(tls access.TLS) *http.Transport {
 	return &http.Transport{
 		DialContext: dialer.DialContext, TLSClientConfig: tls.Config(), ForceAttemptHTTP2: true,
 		MaxIdleConnsPerHost: idleConnections, IdleConnTimeout: idleFor,
+		HTTP2: &http.HTTP2Config{SendPingTimeout: silentFor, PingTimeout: pingTimeout},
 	}
 }
 
