@@ -27,7 +27,7 @@ type HTTPSource struct {
 	// url of the document.
 	// +optional
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:Pattern=`^https?://[^@\s]+$`
+	// +kubebuilder:validation:Pattern=`^https?://[^/?#@\s]+([/?#]\S*)?$`
 	URL string `json:"url,omitempty"`
 	// pods reads the document of each pod of a selector.
 	// +optional

@@ -19,7 +19,7 @@ type RabbitMQSource struct {
 	// url of the broker: amqp:// or amqps:// for Pending alone, http:// or https://
 	// of the management API for the other values and for patterns.
 	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:Pattern=`^(amqps?|https?)://[^@\s]+$`
+	// +kubebuilder:validation:Pattern=`^(amqps?|https?)://[^@?#\s]+$`
 	URL string `json:"url"`
 	// vhost is the virtual host.
 	// +optional
