@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -78,6 +79,37 @@ func TestACallerWhoLeavesSaysNothingOfThePeer(t *testing.T) {
 	}
 	if got := a.reason(t); got != "7 at 11:50:00" {
 		t.Errorf("got %s", got)
+	}
+}
+
+// A peer that hangs must not fill the room that requests for our own metrics need.
+func TestASlowPeerHoldsFewRequests(t *testing.T) {
+	a := newAdapter(t, ",insecure-skip-verify=true")
+	a.peer.Timeout = time.Minute
+	release := make(chan struct{})
+	a.answer = func(w http.ResponseWriter, r *http.Request) {
+		<-release
+		write(good)(w, r)
+	}
+	const asked = 3 * maxWaiting
+	ended := make(chan error, asked)
+	for range asked {
+		go func() {
+			_, err := a.peer.get(t.Context(), "shop", "s0-depth", "")
+			ended <- err
+		}()
+	}
+	for range asked - maxWaiting {
+		var failure *Error
+		if err := <-ended; !errors.As(err, &failure) || failure.Reason != ReasonBusy {
+			t.Fatalf("got %v while the peer hangs, want %s", err, ReasonBusy)
+		}
+	}
+	close(release)
+	for range maxWaiting {
+		if err := <-ended; err != nil {
+			t.Errorf("one that waited got %v", err)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -30,6 +31,7 @@ const (
 	ReasonEmpty       = "PeerGaveNothing"
 	ReasonStale       = "PeerStale"
 	ReasonLeftAlone   = "PeerLeftAlone"
+	ReasonBusy        = "PeerBusy"
 )
 
 const (
@@ -58,6 +60,8 @@ type Peer struct {
 	token   token
 	breaker breaker
 	slots   chan struct{}
+	// waiting counts those that have a slot or wait for one.
+	waiting atomic.Int32
 	names   names
 }
 
@@ -165,6 +169,13 @@ func (p *Peer) accept(metric string, reply v1beta1.ExternalMetricValueList) (*ex
 
 // ask does one request that the breaker allowed, and tells the breaker.
 func (p *Peer) ask(ctx context.Context, path string, query url.Values, into any) error {
+	// The secure port has room for so many requests; those for metrics of our own must
+	// not be refused because a peer is slow.
+	defer p.waiting.Add(-1)
+	if p.waiting.Add(1) > maxWaiting {
+		p.breaker.abandon()
+		return p.errorf(ReasonBusy, "%d requests to it are under way or wait", maxWaiting)
+	}
 	asking, cancel := context.WithTimeout(ctx, p.Timeout)
 	defer cancel()
 	answered, err := p.fetch(asking, path, query, into)

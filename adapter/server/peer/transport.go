@@ -20,7 +20,9 @@ const (
 	// fileFor is how long the content of a file is believed.
 	fileFor = 30 * time.Second
 	// inFlight bounds the requests to one peer at the same time.
-	inFlight    = 64
+	inFlight = 64
+	// maxWaiting bounds the requests to one peer with those that wait for their turn.
+	maxWaiting  = 2 * inFlight
 	dialTimeout = 3 * time.Second
 	idleFor     = 90 * time.Second
 )
