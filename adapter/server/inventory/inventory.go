@@ -61,6 +61,9 @@ type Inventory struct {
 	mu      sync.Mutex
 	kinds   map[schema.GroupResource]*kind
 	watches map[watchKey]*watch
+	// first are the questions about kinds of which nothing is known yet, closed when
+	// they are answered.
+	first map[schema.GroupResource]chan struct{}
 }
 
 // kind is what the cluster said of a resource.
@@ -87,6 +90,7 @@ func New(cfg Config) (*Inventory, error) {
 	return &Inventory{
 		cfg: cfg, life: life, end: end,
 		kinds: map[schema.GroupResource]*kind{}, watches: map[watchKey]*watch{},
+		first: map[schema.GroupResource]chan struct{}{},
 	}, nil
 }
 
@@ -131,17 +135,32 @@ func (i *Inventory) Kind(resource schema.GroupResource) (schema.GroupVersionKind
 	return k.gvk, k.err
 }
 
+// errNotTold is the answer while the first question about a kind is under way.
+var errNotTold = errors.New("the API server has not answered in time")
+
 // kind asks the cluster the first time, and later behind the callers' backs: what
-// was known is given until there is something newer.
+// was known is given until there is something newer. One question serves all who ask
+// the first time, and they wait for it no longer than for a first list.
 func (i *Inventory) kind(resource schema.GroupResource) kind {
 	i.mu.Lock()
-	known := i.kinds[resource]
-	if known == nil {
+	if i.kinds[resource] == nil {
+		answered := i.first[resource]
+		if answered == nil {
+			answered = make(chan struct{})
+			i.first[resource] = answered
+			go i.askFirst(resource, answered)
+		}
 		i.mu.Unlock()
-		fresh := i.ask(resource)
-		i.keep(resource, fresh)
-		return fresh
+		timer := i.cfg.Clock.NewTimer(firstList)
+		defer timer.Stop()
+		select {
+		case <-answered:
+		case <-timer.C():
+			return kind{err: errNotTold}
+		}
+		i.mu.Lock()
 	}
+	known := i.kinds[resource]
 	lasts := kindFor
 	if known.err != nil {
 		lasts = noKindFor
@@ -152,6 +171,14 @@ func (i *Inventory) kind(resource schema.GroupResource) kind {
 	}
 	defer i.mu.Unlock()
 	return *known
+}
+
+func (i *Inventory) askFirst(resource schema.GroupResource, answered chan struct{}) {
+	i.keep(resource, i.ask(resource))
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	delete(i.first, resource)
+	close(answered)
 }
 
 // keep stores an answer. A kind that was known stays where the cluster could not

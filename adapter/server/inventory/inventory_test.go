@@ -35,10 +35,15 @@ type mapper struct {
 	apimeta.RESTMapper
 	asked atomic.Int32
 	fail  atomic.Pointer[error]
+	// hung, where it is there, holds answers back until it is closed.
+	hung chan struct{}
 }
 
 func (m *mapper) KindFor(resource schema.GroupVersionResource) (schema.GroupVersionKind, error) {
 	m.asked.Add(1)
+	if m.hung != nil {
+		<-m.hung
+	}
 	if err := m.fail.Load(); err != nil {
 		return schema.GroupVersionKind{}, *err
 	}
@@ -178,6 +183,38 @@ func TestACallerDoesNotWaitForEver(t *testing.T) {
 	leave()
 	if _, err := w.Names(ctx, pods, "shop", labels.Everything()); err == nil || !strings.Contains(err.Error(), "has not answered in time") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// Reads must not pile up behind an API server that does not answer.
+func TestAKindThatIsNotToldIsNotWaitedForForEver(t *testing.T) {
+	w := newWorld(t)
+	w.mapper.hung = make(chan struct{})
+	const readers = 5
+	ended := make(chan error, readers)
+	for range readers {
+		go func() {
+			_, err := w.Kind(pods)
+			ended <- err
+		}()
+	}
+	for left := readers; left > 0; {
+		select {
+		case err := <-ended:
+			if !errors.Is(err, errNotTold) {
+				t.Fatalf("Kind() = %v while nobody answers", err)
+			}
+			left--
+		case <-time.After(time.Millisecond):
+			w.clock.Step(firstList)
+		}
+	}
+	if n := w.mapper.asked.Load(); n != 1 {
+		t.Errorf("%d readers asked %d times", readers, n)
+	}
+	close(w.mapper.hung)
+	if gvk, err := w.Kind(pods); err != nil || gvk.Kind != "Pod" {
+		t.Errorf("Kind() = %v, %v after the answer", gvk, err)
 	}
 }
 
