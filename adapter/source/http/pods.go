@@ -64,6 +64,7 @@ func (p *podsPoller) Poll(ctx context.Context) (query.Reading, error) {
 		slots <- struct{}{}
 		asking.Go(func() {
 			defer func() { <-slots }()
+			defer source.Recovered(&results[i].err)
 			results[i].answer, results[i].err = p.ask(ctx, pod)
 		})
 	}

@@ -119,7 +119,10 @@ func inParallel(ctx context.Context, n int, do func(ctx context.Context, i int) 
 		if within.Err() != nil {
 			break
 		}
-		group.Go(func() error { return do(within, i) })
+		group.Go(func() (err error) {
+			defer source.Recovered(&err)
+			return do(within, i)
+		})
 	}
 	if err := group.Wait(); err != nil {
 		return err

@@ -168,7 +168,12 @@ func nothingAnswered(answers []answer) error {
 }
 
 // answer asks one question, and how old the data of its results are.
-func (p *rulesPoller) answer(ctx context.Context, at server, q question) answer {
+func (p *rulesPoller) answer(ctx context.Context, at server, q question) (out answer) {
+	defer func() {
+		if panicked := recover(); panicked != nil {
+			out = p.failed(at, q, source.Broken("poll", panicked))
+		}
+	}()
 	sent := now()
 	value, err := at.instant(ctx, q.text, time.Time{})
 	received := now()
@@ -190,7 +195,6 @@ func (p *rulesPoller) answer(ctx context.Context, at server, q question) answer 
 		return p.failed(at, q, err)
 	}
 	base, _ := query.SampleTime(evaluated, sent.Truncate(time.Millisecond), received)
-	var out answer
 	var seen []error
 	for _, r := range results {
 		object, err := p.object(q, r)

@@ -90,8 +90,10 @@ func (s *servers) find(ctx context.Context, key string) (string, error) {
 	answers := make(chan answer, len(s.link.addresses))
 	for _, address := range s.link.addresses {
 		go func() {
-			found, err := s.ask(ctx, address, key)
-			answers <- answer{found, err}
+			var a answer
+			defer func() { answers <- a }()
+			defer source.Recovered(&a.err)
+			a.address, a.err = s.ask(ctx, address, key)
 		}()
 	}
 	var failures []error
