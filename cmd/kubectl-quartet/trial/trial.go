@@ -90,7 +90,8 @@ type ObjectValue struct {
 	// Object is "resource.group namespace/name".
 	Object string            `json:"object"`
 	Labels map[string]string `json:"labels,omitempty"`
-	// Value is a quantity, or the way in which it is missing: Empty, NotANumber.
+	// Value is the quantity that a read would give, or why there is none: Empty,
+	// NotANumber, Stale.
 	Value string `json:"value"`
 }
 
@@ -273,11 +274,11 @@ func (t *running) evaluate() {
 		t.out.Values = append(t.out.Values, v)
 	}
 	for _, o := range t.last.Served.Objects.Values {
-		t.out.Objects = append(t.out.Objects, objectValue(o))
+		t.out.Objects = append(t.out.Objects, objectValue(o, facts, now))
 	}
 }
 
-func objectValue(o query.ObjectValue) ObjectValue {
+func objectValue(o query.ObjectValue, facts query.Facts, now time.Time) ObjectValue {
 	called := o.Resource
 	if o.Group != "" {
 		called += "." + o.Group
@@ -288,8 +289,12 @@ func objectValue(o query.ObjectValue) ObjectValue {
 	}
 	value := string(o.Presence)
 	if o.Presence == query.Number {
-		quantity := query.Quantity(o.Value)
-		value = quantity.String()
+		if served, fault := query.ServeObject(o, facts, now); fault != nil {
+			value = fault.Reason
+		} else {
+			quantity := query.Quantity(served)
+			value = quantity.String()
+		}
 	}
 	return ObjectValue{Metric: o.Metric, Object: called + o.Name, Labels: o.Labels, Value: value}
 }
