@@ -84,6 +84,7 @@ func milliQuantity(milli int64) resource.Quantity {
 // is to have, or the target times how much busier the pods are than they should.
 func (w *world) total(target autoscalingv2.MetricTarget, factor float64) resource.Quantity {
 	if w.extreme && w.chance(0.3) {
+		w.overflows = true
 		return *resource.NewQuantity(math.MaxInt64/pick[int64](w.r, 1, 2, 1000, 1_000_000), resource.DecimalSI)
 	}
 	if target.AverageValue != nil {
@@ -96,7 +97,7 @@ func (w *world) total(target autoscalingv2.MetricTarget, factor float64) resourc
 func (w *world) series(total resource.Quantity) []externalapi.ExternalMetricValue {
 	n := pick(w.r, 1, 1, 2, 3)
 	out := make([]externalapi.ExternalMetricValue, 0, n)
-	if !w.extreme {
+	if !w.overflows {
 		rest := total.MilliValue()
 		for range n - 1 {
 			part := rest / 2
@@ -119,6 +120,7 @@ func (w *world) podValues(target int64, factor float64) []customapi.MetricValue 
 			Timestamp:       w.sampled(), Value: milliQuantity(w.noisy(float64(target) * factor)),
 		}
 		if w.extreme && w.chance(0.2) {
+			w.overflows = true
 			v.Value = *resource.NewQuantity(math.MaxInt64/pick[int64](w.r, 1, 2000), resource.DecimalSI)
 		}
 		if w.chance(0.3) {

@@ -2,6 +2,9 @@ package conformance
 
 import (
 	"regexp"
+	"slices"
+	"strings"
+	"time"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
@@ -16,13 +19,15 @@ const (
 	headingEmpty       = "A failed metric leaves no empty entry"
 	headingDesired     = "`desiredReplicas` is the present count while it is not known"
 	headingOrder       = "`AmbiguousSelector` names objects in order"
+	headingSeldom      = "A warning that goes on is told when it begins and every five minutes"
+	headingReason      = "`SuccessfulRescale` always gives a reason"
 	headingTransition  = "A condition's transition time moves only when its status changes."
 )
 
 // headings are all of them.
 var headings = []string{
 	headingSurge, headingOverflow, headingZero, headingUtilization, headingEmpty,
-	headingDesired, headingOrder, headingTransition,
+	headingDesired, headingOrder, headingTransition, headingSeldom, headingReason,
 }
 
 // explainer takes out of two views what the listed differences explain. It keeps
@@ -34,12 +39,15 @@ type explainer struct {
 	// metrics are values that differ and were explained when they were written, as
 	// upstream shows them and ours.
 	metrics map[[2]string]bool
+	// told are our events and when they were told; heard counts upstream's.
+	told  map[event]time.Time
+	heard int
 	// counted is the count that the turn began with.
 	counted int32
 }
 
 func newExplainer(w *world) *explainer {
-	return &explainer{w: w, explained: map[string]int{}, metrics: map[[2]string]bool{}}
+	return &explainer{w: w, explained: map[string]int{}, metrics: map[[2]string]bool{}, told: map[event]time.Time{}}
 }
 
 // level changes upstream's view to what it would be without the listed defects.
@@ -53,6 +61,8 @@ func (e *explainer) level(up, our *view) {
 		{headingDesired, levelDesired},
 		{headingOrder, levelOrder},
 		{headingTransition, levelTransition},
+		{headingReason, levelReason},
+		{headingSeldom, levelEvents},
 	} {
 		if rule.apply(e, up, our) {
 			e.explained[rule.heading]++
@@ -104,6 +114,67 @@ func levelOrder(_ *explainer, up, our *view) bool {
 		}
 	}
 	return explained
+}
+
+// levelReason takes over the reason of a change where upstream gives none.
+func levelReason(_ *explainer, up, our *view) bool {
+	explained := false
+	for i := range up.events {
+		theirs := &up.events[i]
+		if theirs.reason != "SuccessfulRescale" && theirs.reason != "FailedRescale" {
+			continue
+		}
+		before, after, empty := strings.Cut(theirs.message, "; reason: ")
+		if !empty || after != "" && !strings.HasPrefix(after, "; error: ") {
+			continue
+		}
+		for _, mine := range our.events {
+			if mine.reason == theirs.reason && strings.HasPrefix(mine.message, before+"; reason: ") && strings.HasSuffix(mine.message, after) {
+				theirs.message, explained = mine.message, true
+			}
+		}
+	}
+	return explained
+}
+
+const (
+	// recorded is how many events upstream's recorder surely writes: of one object
+	// it drops what is more than 25 and one in five minutes.
+	recorded = 20
+	// seldom is after what time we tell of a warning again.
+	seldom = 5 * time.Minute
+)
+
+// levelEvents takes out the warnings that go on, and compares the others once
+// each: upstream's recorder joins those that are alike.
+func levelEvents(e *explainer, up, our *view) bool {
+	e.heard += len(up.events)
+	up.events, our.events = once(up.events), once(our.events)
+	for _, mine := range our.events {
+		e.told[mine] = e.w.now
+	}
+	if e.heard > recorded {
+		up.events, our.events = nil, nil
+		return false
+	}
+	all := len(up.events)
+	up.events = slices.DeleteFunc(up.events, func(theirs event) bool {
+		at, told := e.told[theirs]
+		return theirs.kind == corev1.EventTypeWarning && told && at != e.w.now && e.w.now.Sub(at) <= seldom
+	})
+	return len(up.events) < all
+}
+
+// once orders events and drops doubles. Pods in them are not told apart.
+func once(events []event) []event {
+	out := slices.Clone(events)
+	for i := range out {
+		out[i].message = missingRequest.ReplaceAllString(out[i].message, "$1 a pod")
+	}
+	slices.SortFunc(out, func(a, b event) int {
+		return strings.Compare(a.kind+a.reason+a.message, b.kind+b.reason+b.message)
+	})
+	return slices.Compact(out)
 }
 
 // levelTransition takes over when a refused write of the scale began.

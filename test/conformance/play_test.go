@@ -33,8 +33,8 @@ type result struct {
 	// differences are those of the last turn, none where all were equal.
 	differences []string
 	world       string
-	// surge and extreme tell of what the last turn's world had.
-	surge, extreme bool
+	// surge and overflows tell of what the world had.
+	surge, overflows bool
 }
 
 // play runs both controllers through a scenario, up to the first difference that
@@ -123,7 +123,7 @@ func (b *bubble) play(s scenario) result {
 		time.Sleep(period / 2)
 	}
 	r.world = w.describe()
-	r.extreme, r.surge = w.extreme, w.surge > 0
+	r.overflows, r.surge = w.overflows, w.surge > 0
 	return r
 }
 
@@ -164,12 +164,12 @@ func judge(t *testing.T, s scenario) result {
 	r := play(t, s)
 	if len(r.differences) > 0 && r.surge {
 		s.levelled = true
-		if again := play(t, s); len(again.differences) == 0 || again.extreme {
+		if again := play(t, s); len(again.differences) == 0 || again.overflows {
 			again.explained[headingSurge]++
 			r = again
 		}
 	}
-	if len(r.differences) > 0 && r.extreme {
+	if len(r.differences) > 0 && r.overflows {
 		r.explained[headingOverflow]++
 		r.differences = nil
 	}

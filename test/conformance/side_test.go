@@ -3,12 +3,14 @@ package conformance
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -16,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/scale"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/record"
@@ -38,9 +41,48 @@ type side struct {
 
 	mu    sync.Mutex
 	count int32
-	// writes and reads are those of the scale since the last look.
+	// writes and reads are those of the scale since the last look, events what was
+	// told since then.
 	writes []string
 	reads  int
+	events []event
+}
+
+// event is one that was told of the object.
+type event struct{ kind, reason, message string }
+
+func (s *side) tell(e event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.events = append(s.events, e)
+}
+
+// recorder takes events as our controller records them.
+type recorder struct {
+	record.EventRecorder
+	s *side
+}
+
+func (r recorder) Event(_ runtime.Object, kind, reason, message string) {
+	r.s.tell(event{kind, reason, message})
+}
+
+// sink takes events as upstream's recorder writes them: joined where they are
+// alike, and no more than so many.
+type sink struct {
+	typedcorev1.EventInterface
+	s *side
+}
+
+func (k sink) Events(string) typedcorev1.EventInterface { return k }
+
+func (k sink) CreateWithEventNamespace(e *corev1.Event) (*corev1.Event, error) {
+	k.s.tell(event{e.Type, e.Reason, strings.TrimPrefix(e.Message, "(combined from similar events): ")})
+	return e, nil
+}
+
+func (k sink) PatchWithEventNamespace(e *corev1.Event, _ []byte) (*corev1.Event, error) {
+	return k.CreateWithEventNamespace(e)
 }
 
 var (
@@ -179,8 +221,7 @@ func (s *side) upstream(ctx context.Context) (parts, error) {
 	metrics := metricsOf(s.w)
 	factory := informers.NewSharedInformerFactory(s.client, 0)
 	rules := s.w.options.Rules
-	events := &fake.Clientset{}
-	c := podautoscaler.NewHorizontalController(ctx, events.CoreV1(), s, s.client.AutoscalingV2(), mapper(),
+	c := podautoscaler.NewHorizontalController(ctx, sink{s: s}, s, s.client.AutoscalingV2(), mapper(),
 		upstreammetrics.NewRESTMetricsClient(metrics.Resources, metrics.Custom, metrics.External),
 		factory.Autoscaling().V2().HorizontalPodAutoscalers(), factory.Core().V1().Pods(),
 		rules.SyncPeriod, rules.DownscaleStabilization, rules.Tolerance, rules.CPUInitializationPeriod, rules.InitialReadinessDelay)
@@ -202,7 +243,7 @@ func (s *side) upstream(ctx context.Context) (parts, error) {
 func (s *side) ours(ctx context.Context) (parts, error) {
 	c, err := controller.New(ctx, controller.Clients{
 		Kube: s.client, Scales: kube.ScalesFor(s, mapper()), Metrics: metricsOf(s.w),
-		Recorder:  &record.FakeRecorder{},
+		Recorder:  recorder{s: s},
 		Decisions: decisionapi.NewStore(decisionapi.StoreConfig{Component: "hpa", Kind: replicas.Kind}),
 		Registry:  prometheus.NewRegistry(),
 	}, &s.w.options)

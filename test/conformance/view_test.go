@@ -16,6 +16,7 @@ type view struct {
 	writes []string
 	// turns is how often it looked at the scale since the last view.
 	turns  int
+	events []event
 	status autoscalingv2.HorizontalPodAutoscalerStatus
 }
 
@@ -23,8 +24,8 @@ type view struct {
 func (s *side) look() view {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v := view{count: s.count, writes: s.writes, turns: s.reads, status: *s.object().Status.DeepCopy()}
-	s.writes, s.reads = nil, 0
+	v := view{count: s.count, writes: s.writes, turns: s.reads, events: s.events, status: *s.object().Status.DeepCopy()}
+	s.writes, s.reads, s.events = nil, 0, nil
 	slices.SortStableFunc(v.status.Conditions, func(a, b autoscalingv2.HorizontalPodAutoscalerCondition) int {
 		return strings.Compare(string(a.Type), string(b.Type))
 	})
@@ -49,6 +50,9 @@ func (v *view) note(w *world, seen map[string]int) {
 		}
 		seen[kind]++
 	}
+	for _, e := range v.events {
+		seen["event "+e.reason]++
+	}
 	for _, write := range v.writes {
 		seen["scale written"]++
 		if strings.HasSuffix(write, "refused") {
@@ -65,6 +69,9 @@ func (v *view) lines() []string {
 	out := []string{fmt.Sprintf("scale: %d, looked at %d times", v.count, v.turns)}
 	for _, w := range v.writes {
 		out = append(out, "scale write: "+w)
+	}
+	for _, e := range v.events {
+		out = append(out, fmt.Sprintf("event %s %s: %s", e.kind, e.reason, e.message))
 	}
 	s := &v.status
 	out = append(out, fmt.Sprintf("currentReplicas %d, desiredReplicas %d", s.CurrentReplicas, s.DesiredReplicas))

@@ -47,6 +47,8 @@ type world struct {
 	answers answers
 	// edited tells that the spec changed in this turn.
 	edited bool
+	// overflows tells that some value so far was near the largest there is.
+	overflows bool
 }
 
 // scaleWorld is what the scale subresource answers besides the count.
