@@ -112,15 +112,14 @@ func New(ctx context.Context, clients Clients, options *Options) (*Controller, e
 	return &Controller{c: c}, nil
 }
 
-// Run fills the caches and decides until the context ends, and then until the
-// running turns have.
-func (c *Controller) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
+// Cache fills the caches and keeps them current until the context ends.
+func (c *Controller) Cache(ctx context.Context) {
 	var filling sync.WaitGroup
 	filling.Go(func() { c.c.pods.Run(ctx) })
 	filling.Go(func() { c.c.hpas.run(ctx) })
-	err := c.c.lead(ctx)
-	cancel()
 	filling.Wait()
-	return err
 }
+
+// Run decides, once the caches are filled, until the context ends and the running
+// turns have.
+func (c *Controller) Run(ctx context.Context) error { return c.c.lead(ctx) }
