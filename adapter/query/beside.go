@@ -34,11 +34,14 @@ func (d *deciding) blocked() string {
 }
 
 // acts tells whether something is to be published. Beside another adapter for
-// external metrics that is only for what is about objects; its samples are then
-// published with the reason why they are not served.
+// external metrics that is only for what is about objects, and for samples that were
+// served until then; samples are then published with the reason why they are not
+// served: they would otherwise be held, or become stale, while the source is read.
 func (d *deciding) acts() bool {
 	if d.in.Mode != ModeAuto || d.served.Equal(d.state.Served) {
 		return false
 	}
-	return d.in.OtherAdapter == "" || d.served.Objects.Count > 0 || d.state.Served.Objects.Count > 0
+	before := d.state.Served
+	return d.in.OtherAdapter == "" || d.served.Objects.Count > 0 || before.Objects.Count > 0 ||
+		(len(before.Samples) > 0 && before.Facts.OtherAdapter == "")
 }

@@ -375,3 +375,27 @@ func TestBesideOtherAdapters(t *testing.T) {
 		})
 	}
 }
+
+// TestAnotherAdapterTakesOver: what was served until then is answered with the
+// reason at once, and neither held nor stale while the source is read.
+func TestAnotherAdapterTakesOver(t *testing.T) {
+	s := about()
+	s.Poll.Reading.Gauges = map[query.Kind]query.Gauge{query.Value: query.NumberOf(3)}
+	state := query.Commit(query.State{}, query.Decide(s, query.State{}), decision.Outcome{Result: decision.Succeeded})
+	if len(state.Served.Samples) == 0 {
+		t.Fatal("nothing is served before")
+	}
+	s.OtherAdapter = "keda/keda"
+	d := query.Decide(s, state)
+	if _, fault := query.Serve(d.Served.Samples[0], d.Served.Facts, s.Now); !d.Act || fault == nil || fault.Reason != query.ReasonOtherWriter {
+		t.Errorf("act %t, and a read gives %v", d.Act, fault)
+	}
+	state = query.Commit(state, d, decision.Outcome{Result: decision.Succeeded})
+	if d := query.Decide(s, state); d.Act {
+		t.Error("it is published again and again")
+	}
+	s.OtherAdapter = ""
+	if d := query.Decide(s, state); !d.Act {
+		t.Error("it is not served again")
+	}
+}
