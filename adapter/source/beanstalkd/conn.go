@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/quartet-autoscaling/quartet/adapter/source/access"
 )
 
 // maxIdle is how many connections to one server are kept between polls.
@@ -96,8 +98,7 @@ func (s *server) keep(c *conn) {
 }
 
 func (s *server) dial(ctx context.Context) (*conn, error) {
-	var d net.Dialer
-	c, err := d.DialContext(ctx, "tcp", s.address)
+	c, err := access.Dialer(0).DialContext(ctx, "tcp", s.address)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package externalgrpc
 
 import (
 	"context"
+	"net"
 	"sync"
 	"time"
 
@@ -75,6 +76,9 @@ func dial(l link) (*grpc.ClientConn, error) {
 	}
 	return grpc.NewClient("passthrough:///"+l.address,
 		grpc.WithTransportCredentials(transport),
+		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+			return access.Dialer(connectTimeout).DialContext(ctx, "tcp", address)
+		}),
 		grpc.WithUserAgent("quartet-metrics-adapter/"+buildinfo.Get().Version),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: firstRetry, Multiplier: 1.6, Jitter: 0.2, MaxDelay: lastRetry},

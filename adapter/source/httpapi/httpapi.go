@@ -12,12 +12,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/quartet-autoscaling/quartet/adapter/query"
@@ -80,18 +78,6 @@ func New(auth Auth, tls access.TLS) *Client {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
-}
-
-// errLinkLocal is why an address is not dialed.
-var errLinkLocal = errors.New("link-local addresses are not asked: clouds give out machines' credentials there")
-
-// refuseLinkLocal keeps an object's author from reading a cloud's metadata
-// through the adapter.
-func refuseLinkLocal(_, address string, _ syscall.RawConn) error {
-	if at, err := netip.ParseAddrPort(address); err == nil && at.Addr().Unmap().IsLinkLocalUnicast() {
-		return errLinkLocal
-	}
-	return nil
 }
 
 // Document is what a server answered.

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"io"
-	"net"
 	"net/http"
 	"time"
 
@@ -53,7 +52,7 @@ func NewTransport(c TransportConfig) *Transport {
 
 // newBase is how all connections of this package are made.
 func newBase(tls access.TLS) *http.Transport {
-	dialer := &net.Dialer{Timeout: dialTimeout, Control: refuseLinkLocal}
+	dialer := access.Dialer(dialTimeout)
 	return &http.Transport{
 		DialContext: dialer.DialContext, TLSClientConfig: tls.Config(), ForceAttemptHTTP2: true,
 		MaxIdleConnsPerHost: idleConnections, IdleConnTimeout: idleFor,

@@ -65,8 +65,7 @@ func (l link) name() string { return strings.Join(l.brokers, ",") }
 
 // dial connects to one broker and secures the connection, within the context.
 func (l link) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	d := net.Dialer{Timeout: dialTimeout}
-	conn, err := d.DialContext(ctx, network, address)
+	conn, err := access.Dialer(dialTimeout).DialContext(ctx, network, address)
 	if err != nil || !l.tls.Set {
 		return conn, err
 	}

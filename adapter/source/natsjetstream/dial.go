@@ -65,8 +65,7 @@ func (d *dialer) SkipTLSHandshake() bool { return true }
 func (d *dialer) Dial(network, address string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
 	defer cancel()
-	var plain net.Dialer
-	conn, err := plain.DialContext(ctx, network, address)
+	conn, err := access.Dialer(0).DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}

@@ -95,6 +95,7 @@ func configure(spec v1alpha1.PostgreSQLSource, basic access.Basic, tls access.TL
 	config.Fallbacks, config.ValidateConnect, config.AfterConnect, config.OAuthTokenProvider = nil, nil, nil, nil
 	config.SSLNegotiation, config.SSLCertMode, config.ChannelBinding = "", "", "prefer"
 	config.KerberosSrvName, config.KerberosSpn = "", ""
+	config.DialFunc = access.Dialer(0).DialContext
 	config.RuntimeParams = map[string]string{"application_name": clientName}
 	config.MaxProtocolMessageBodyLen = maxMessage
 	config.TLSConfig, config.RequireAuth = nil, ""

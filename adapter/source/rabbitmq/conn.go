@@ -172,7 +172,9 @@ func (l link) mechanisms() []amqp.Authentication {
 // client lifts the deadline once it is logged in.
 func (l link) dial(network, address string) (*watched, error) {
 	deadline := time.Now().Add(dialTimeout)
-	socket, err := (&net.Dialer{Deadline: deadline}).Dial(network, address)
+	dialer := access.Dialer(0)
+	dialer.Deadline = deadline
+	socket, err := dialer.Dial(network, address)
 	if err != nil {
 		return nil, err
 	}

@@ -82,8 +82,7 @@ func introduce(ctx context.Context, conn *goredis.Conn) error {
 
 // dial connects, secures and guards one connection, all within the context.
 func (l link) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, network, address)
+	conn, err := access.Dialer(0).DialContext(ctx, network, address)
 	if err != nil || !l.tls.Set {
 		return guarded(conn, err)
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net"
 	"sync/atomic"
+
+	"github.com/quartet-autoscaling/quartet/adapter/source/access"
 )
 
 // MaxReply bounds what a server answers to one command, in bytes: one row with one
@@ -24,8 +26,7 @@ type Bounded struct {
 
 // DialBounded makes one.
 func DialBounded(ctx context.Context, network, address string) (*Bounded, error) {
-	var d net.Dialer
-	made, err := d.DialContext(ctx, network, address)
+	made, err := access.Dialer(0).DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
