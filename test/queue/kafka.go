@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -38,13 +39,38 @@ type Kafka struct {
 }
 
 // StartKafka starts a broker on a free loopback port with its files in dir.
-func StartKafka(_ context.Context, dir string) (Broker, error) {
+func StartKafka(ctx context.Context, dir string) (Broker, error) {
 	port, err := brokers.FreePort()
 	if err != nil {
 		return nil, err
 	}
 	b := &Kafka{dir: dir, port: port}
-	return b, b.Start()
+	if err := b.Start(); err != nil {
+		return nil, err
+	}
+	if err := b.createGroup(ctx); err != nil {
+		b.Shutdown()
+		return nil, err
+	}
+	return b, nil
+}
+
+// createGroup has the group begin at the topic's start: without an offset it
+// would not exist before its first worker.
+func (b *Kafka) createGroup(ctx context.Context) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.address()))
+	if err != nil {
+		return fmt.Errorf("connect to the broker: %w", err)
+	}
+	defer client.Close()
+	var start kadm.Offsets
+	for partition := range int32(kafkaPartitions) {
+		start.Add(kadm.Offset{Topic: KafkaTopic, Partition: partition, LeaderEpoch: -1})
+	}
+	if err := kadm.NewClient(client).CommitAllOffsets(ctx, KafkaGroup, start); err != nil {
+		return fmt.Errorf("create group %s: %w", KafkaGroup, err)
+	}
+	return nil
 }
 
 // Start starts the broker, on the port that it had before.
