@@ -51,13 +51,14 @@ func (s *servers) placeKey(key string) string {
 	return key
 }
 
-// forget makes the next poll look for a key anew.
+// forget makes the next poll look for a key anew. The client stays until the key is
+// found elsewhere: other keys may be read over it now, and a failure of one is no
+// failure of theirs.
 func (s *servers) forget(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.askedAt = time.Time{}
 	delete(s.places, s.placeKey(key))
-	s.prune()
 }
 
 // prune closes clients of servers that no key is at, and that no one is asked
