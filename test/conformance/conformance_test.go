@@ -16,7 +16,7 @@ import (
 
 var (
 	scenarios = flag.Int("scenarios", 200, "how many scenarios to play")
-	turns     = flag.Int("turns", 25, "how many turns a scenario has; every eighth has four times as many")
+	turns     = flag.Int("turns", 0, "how many turns a scenario has; 0 for what its seed says")
 	firstSeed = flag.Uint64("first-seed", 1, "the seed of the first scenario; the others follow")
 	oneSeed   = flag.Uint64("seed", 0, "play the scenario of this seed only, as it is")
 	skip      = flag.Int("skip", 0, "with -seed: in how many turns the controllers do not run yet")
@@ -35,10 +35,12 @@ func TestMain(m *testing.M) {
 // TestHPA plays random scenarios and wants no difference that is not listed.
 func TestHPA(t *testing.T) {
 	if *oneSeed != 0 {
-		s := scenario{seed: *oneSeed, skip: *skip, turns: *turns}
-		if r := judge(t, s); len(r.differences) > 0 {
+		s := scenario{seed: *oneSeed, skip: *skip, turns: length(*oneSeed)}
+		r := judge(t, s)
+		if len(r.differences) > 0 {
 			t.Fatal(report(s, r))
 		}
+		t.Logf("seed %d: %d turns without an unexplained difference", s.seed, r.turns)
 		return
 	}
 	var mu sync.Mutex
@@ -50,11 +52,8 @@ func TestHPA(t *testing.T) {
 			t.Run(fmt.Sprint(worker), func(t *testing.T) {
 				t.Parallel()
 				for i := worker; i < *scenarios; i += workers {
-					s := scenario{seed: *firstSeed + uint64(i), turns: *turns}
-					if s.seed%8 == 0 {
-						// Long enough for the longest windows to end.
-						s.turns *= 4
-					}
+					seed := *firstSeed + uint64(i)
+					s := scenario{seed: seed, turns: length(seed)}
 					r := judge(t, s)
 					mu.Lock()
 					played++
@@ -81,6 +80,18 @@ func TestHPA(t *testing.T) {
 		}
 	}
 	t.Logf("hpa: %d scenarios, %d steps, %d unexplained differences", played, total.turns, different)
+}
+
+// length is how many turns the scenario of a seed has: some are long enough for
+// the longest windows to end.
+func length(seed uint64) int {
+	switch {
+	case *turns > 0:
+		return *turns
+	case seed%8 == 0:
+		return 100
+	}
+	return 25
 }
 
 // wanted is what has to happen somewhere, or nothing was compared of it.

@@ -26,6 +26,7 @@ var suites = map[string]string{"hpa": "TestHPA"}
 // settings are the flags; names are the suites to play, all where none is given.
 type settings struct {
 	scenarios, turns int
+	skip             int
 	firstSeed, seed  uint64
 	names            []string
 }
@@ -33,7 +34,8 @@ type settings struct {
 func main() {
 	var s settings
 	flag.IntVar(&s.scenarios, "scenarios", 10_000, "how many scenarios each suite plays")
-	flag.IntVar(&s.turns, "turns", 25, "how many turns a scenario has")
+	flag.IntVar(&s.turns, "turns", 0, "how many turns a scenario has; 0 for what its seed says")
+	flag.IntVar(&s.skip, "skip", 0, "with -seed: in how many turns the controllers do not run yet")
 	flag.Uint64Var(&s.firstSeed, "first-seed", 1, "the seed of the first scenario; the others follow")
 	flag.Uint64Var(&s.seed, "seed", 0, "play the scenario of this seed only")
 	flag.Parse()
@@ -101,7 +103,7 @@ func play(ctx context.Context, s settings, name string, out io.Writer) (summary,
 	//nolint:gosec // The arguments are numbers and a name from the list above.
 	cmd := exec.CommandContext(ctx, "go", "test", "./test/conformance", "-run", "^"+suites[name]+"$", "-count=1", "-v", "-timeout", "6h",
 		"-args", fmt.Sprintf("-scenarios=%d", s.scenarios), fmt.Sprintf("-turns=%d", s.turns),
-		fmt.Sprintf("-first-seed=%d", s.firstSeed), fmt.Sprintf("-seed=%d", s.seed))
+		fmt.Sprintf("-first-seed=%d", s.firstSeed), fmt.Sprintf("-seed=%d", s.seed), fmt.Sprintf("-skip=%d", s.skip))
 	cmd.Stderr = os.Stderr
 	lines, err := cmd.StdoutPipe()
 	if err != nil {
