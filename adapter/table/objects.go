@@ -136,7 +136,7 @@ func (o *objects) count(key groupKey, by int) {
 }
 
 // find gives the values about one object of a group, or none.
-func (g objectGroup) find(name string) ([]query.ObjectValue, bool) {
+func (g *objectGroup) find(name string) ([]query.ObjectValue, bool) {
 	i, found := slices.BinarySearchFunc(g.values, name, func(v query.ObjectValue, name string) int {
 		return strings.Compare(v.Name, name)
 	})
@@ -154,13 +154,17 @@ func (g objectGroup) find(name string) ([]query.ObjectValue, bool) {
 // cluster that do not choose the namespace. The caller holds the mutex.
 func (t *Table) groups(metric ObjectMetric, namespace string) []objectGroup {
 	all := t.objects.groups[groupKey{metric.Metric, metric.Group, metric.Resource, namespace}]
-	left := func(g objectGroup) bool {
-		return g.unit.Namespace == "" && namespace != "" && !t.chooses(g.unit, namespace)
-	}
+	left := func(g objectGroup) bool { return t.left(&g, namespace) }
 	if !slices.ContainsFunc(all, left) {
 		return all
 	}
 	return slices.DeleteFunc(slices.Clone(all), left)
+}
+
+// left tells whether a group is of a unit of the cluster that does not choose the
+// namespace.
+func (t *Table) left(g *objectGroup, namespace string) bool {
+	return g.unit.Namespace == "" && namespace != "" && !t.chooses(g.unit, namespace)
 }
 
 // Object gives a metric of one object from the MetricSource that goes before
@@ -168,9 +172,10 @@ func (t *Table) groups(metric ObjectMetric, namespace string) []objectGroup {
 func (t *Table) Object(metric ObjectMetric, namespace, name string) (ObjectEntry, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	for _, g := range t.groups(metric, namespace) {
-		if values, ok := g.find(name); ok {
-			return ObjectEntry{Facts: g.facts, Values: values}, true
+	all := t.objects.groups[groupKey{metric.Metric, metric.Group, metric.Resource, namespace}]
+	for i := range all {
+		if values, ok := all[i].find(name); ok && !t.left(&all[i], namespace) {
+			return ObjectEntry{Facts: all[i].facts, Values: values}, true
 		}
 	}
 	return ObjectEntry{}, false
