@@ -27,3 +27,17 @@ func TestAFailureOfOneKeyEndsNoOthersConnection(t *testing.T) {
 		t.Error("the connections of a master that was are kept")
 	}
 }
+
+// TestPlacesOfKeysThatNobodyReadsAreForgotten: objects come and go, and the link that
+// others hold does not grow.
+func TestPlacesOfKeysThatNobodyReadsAreForgotten(t *testing.T) {
+	l := link{topology: cluster, addresses: []string{"127.0.0.1:1"}, key: "a"}
+	all := newPool()
+	s := all.acquire(l)
+	defer s.release()
+	p := &poller{query: &redisQuery{link: l, subject: subject{key: "orders"}}, servers: all.acquire(l)}
+	s.places["orders"] = "127.0.0.1:2"
+	if p.Close(); len(s.places) != 0 {
+		t.Errorf("the link still knows %v", s.places)
+	}
+}

@@ -25,7 +25,13 @@ type poller struct {
 	once    sync.Once
 }
 
-func (p *poller) Close() { p.once.Do(p.servers.release) }
+// Close gives the servers back, and leaves nothing of the key with them.
+func (p *poller) Close() {
+	p.once.Do(func() {
+		p.servers.forget(p.query.subject.key)
+		p.servers.release()
+	})
+}
 
 // Poll reads the server that has the key. Where that server says that the key is
 // elsewhere by now, the new place is asked for, once.
