@@ -24,7 +24,8 @@ export GOTMPDIR ?= $(shell mkdir -p $(CACHE)/go-tmp && echo $(CACHE)/go-tmp)
 
 # Packages with goroutines of their own and without a cluster, whose tests also
 # run under the race detector where there is a C compiler.
-RACE := ./internal/loop/... ./internal/ledger/... ./internal/health/... ./adapter/collector/... ./adapter/table/...
+RACE := ./internal/loop/... ./internal/ledger/... ./internal/health/... ./adapter/collector/... ./adapter/table/... \
+	./adapter/sharing/... ./adapter/server/inventory/... ./adapter/server/peer/... ./internal/metricchanges/...
 # Packages that wait for a cluster most of the time: they begin first, so that the
 # others are built and run meanwhile.
 SLOW := ./test/e2e ./test/demo ./test/lab/lab

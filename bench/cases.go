@@ -29,6 +29,7 @@ type benchmark struct {
 // component.case.
 var benchmarks = []benchmark{
 	{"adapter.decide", "one pure decision on a MetricSource", goBenchmark("./adapter/query", "BenchmarkDecide")},
+	{"adapter.read_per_core", "reads of an external metric, in process, that one core serves (no aggregator); beside it the same server around custom-metrics-apiserver's own test provider, taking turns", readsPerCore},
 	{"adapter.read_p99", "99th percentile of 1,000 reads a second of 5,000 distinct metrics through the aggregation layer, from the moment each was due", scaleFigure("ms", func(s adapterScale) float64 { return s.p99 })},
 	{"adapter.read_p50", "the median of the same reads", scaleFigure("ms", func(s adapterScale) float64 { return s.p50 })},
 	{"adapter.rss", "memory of the adapter in RAM after that", scaleFigure("MiB", func(s adapterScale) float64 { return s.rss })},
@@ -147,4 +148,31 @@ func command(ctx context.Context, name string, args ...string) (string, error) {
 func median(v []float64) float64 {
 	sorted := slices.Sorted(slices.Values(v))
 	return sorted[(len(sorted)-1)/2]
+}
+
+// readsPerCore compares reads in process, on one core, with the same server around
+// custom-metrics-apiserver's own test provider. The two take turns, and each has
+// the best of its rounds: what is shared with others only ever slows a round down.
+func readsPerCore(ctx context.Context) (result, error) {
+	const rounds = 5
+	best := map[string]float64{}
+	for range rounds {
+		for _, name := range []string{"BenchmarkRead", "BenchmarkReadTestProvider"} {
+			out, err := command(ctx, "go", "test", "-run", "^$", "-bench", "^"+name+"$/^external$", "-cpu", "1", "./adapter/server")
+			if err != nil {
+				return result{}, err
+			}
+			times, err := nanoseconds(out, name+"/external")
+			if err != nil {
+				return result{}, err
+			}
+			if best[name] == 0 || times[0] < best[name] {
+				best[name] = times[0]
+			}
+		}
+	}
+	perSecond := func(nanoseconds float64) float64 { return float64(time.Second) / nanoseconds }
+	ours, theirs := perSecond(best["BenchmarkRead"]), perSecond(best["BenchmarkReadTestProvider"])
+	ratio := ours / theirs
+	return result{Value: ours, Unit: "reads/s", Upstream: &theirs, Ratio: &ratio}, nil
 }

@@ -46,10 +46,17 @@ func checkPath(field, path string) (string, error) {
 	return braced, nil
 }
 
+// maxJSON is the length past which a JSON document is refused, in bytes: decoded it
+// takes many times as much.
+const maxJSON = 2 << 20
+
 func (e *jsonExtractor) accept() string { return "application/json,*/*;q=0.1" }
 func (e *jsonExtractor) String() string { return e.path }
 
 func (e *jsonExtractor) extract(where string, d httpapi.Document) (sample, error) {
+	if len(d.Body) > maxJSON {
+		return sample{}, source.Errorf(source.ReasonBadReply, "the document of %s is longer than %d MiB", where, maxJSON>>20)
+	}
 	var document any
 	if json.Unmarshal(d.Body, &document) != nil {
 		return sample{}, source.Errorf(source.ReasonBadReply, "the document of %s is no JSON", where)
