@@ -97,8 +97,8 @@ func levelDesired(_ *explainer, up, our *view) bool {
 	return false
 }
 
-// missingRequest is how a pod without a request is told of, which is whichever
-// comes first.
+// missingRequest is how a pod without a request is told of. Upstream tells of any
+// one of them, and so of what that one lacks.
 var missingRequest = regexp.MustCompile(`(missing request for \S+ in container \S+ of|missing pod-level request for \S+ in|container \S+ not found in) Pod web-\d+`)
 
 // levelOrder takes the pod that is named for lack of a request as ours has it.
@@ -169,7 +169,7 @@ func levelEvents(e *explainer, up, our *view) bool {
 func once(events []event) []event {
 	out := slices.Clone(events)
 	for i := range out {
-		out[i].message = missingRequest.ReplaceAllString(out[i].message, "$1 a pod")
+		out[i].message = missingRequest.ReplaceAllString(out[i].message, "a request is not known")
 	}
 	slices.SortFunc(out, func(a, b event) int {
 		return strings.Compare(a.kind+a.reason+a.message, b.kind+b.reason+b.message)
