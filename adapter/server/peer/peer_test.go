@@ -57,7 +57,10 @@ func newAdapter(t *testing.T, extra string) *adapter {
 			t.Fatal(err)
 		}
 	}
-	rule, err := ParseRule("name=other,service=default/other,metrics=^s,timeout=200ms,token-file=" + a.token + extra)
+	if !strings.Contains(extra, "timeout=") {
+		extra += ",timeout=200ms"
+	}
+	rule, err := ParseRule("name=other,service=default/other,metrics=^s,token-file=" + a.token + extra)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +138,11 @@ func TestAnswers(t *testing.T) {
 		}, want: ReasonUnreachable},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := newAdapter(t, ",insecure-skip-verify=true"+test.extra)
+			timeout := "30s" // an answer comes, however slow the machine is
+			if test.want == ReasonTimeout {
+				timeout = "200ms"
+			}
+			a := newAdapter(t, ",insecure-skip-verify=true,timeout="+timeout+test.extra)
 			a.answer = test.answer
 			if got := a.reason(t); got != test.want {
 				t.Errorf("got %s, want %s", got, test.want)
