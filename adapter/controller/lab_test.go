@@ -41,9 +41,7 @@ func TestOnARealControlPlane(t *testing.T) {
 		if out, err := l.Kubectl(t.Context(), "apply", "-f", crdFolder+crd); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
-		if out, err := l.Kubectl(t.Context(), "wait", "--for=condition=Established", "crd", kind+".autoscaling.quartet.dev", "--timeout=30s"); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
+		established(t, l, kind+".autoscaling.quartet.dev")
 	}
 	served, api := startOn(t, l)
 	for namespace, team := range map[string]string{"shop": "data", "bank": "money"} {
@@ -170,6 +168,22 @@ func within(t *testing.T, check func() error) {
 		case <-limit:
 			t.Fatal(err)
 		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// established waits until a kind is served. kubectl wait fails where an object has
+// no status yet, so it is asked again.
+func established(t *testing.T, l *lab.Lab, crd string) {
+	t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		out, err := l.Kubectl(t.Context(), "wait", "--for=condition=Established", "crd", crd, "--timeout=10s")
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%v: %s", err, out)
 		}
 	}
 }

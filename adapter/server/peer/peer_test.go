@@ -138,7 +138,7 @@ func TestAnswers(t *testing.T) {
 		}, want: ReasonUnreachable},
 	} {
 		t.Run(name, func(t *testing.T) {
-			timeout := "30s" // an answer comes, however slow the machine is
+			timeout := "20s" // an answer comes, however slow the machine is
 			if test.want == ReasonTimeout {
 				timeout = "200ms"
 			}
