@@ -31,6 +31,10 @@ RACE_ALL := $(RACE) ./adapter/server/inventory/... ./adapter/server/peer/... ./i
 # others are built and run meanwhile.
 SLOW := ./test/e2e ./test/demo ./test/lab/lab
 
+# Packages whose tests run at the same time: more than a small machine has
+# processors, since the long ones wait.
+AT_ONCE ?= 4
+
 .PHONY: help
 help:
 	@sed -n 's/^# \{0,3\}//p' Makefile | sed -n '1,10p'
@@ -59,8 +63,9 @@ prepare:
 	$(call run,hack/prepare)
 
 .PHONY: test
-test: prepare test-race
-	$(GO) test -timeout 20m $(SLOW) ./...
+test:
+	@$(MAKE) --no-print-directory -j 2 prepare test-race
+	$(GO) test -p $(AT_ONCE) -timeout 20m $(SLOW) ./...
 
 .PHONY: race
 race: RACE := $(RACE_ALL)
