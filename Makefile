@@ -33,7 +33,7 @@ SLOW := ./test/e2e ./test/demo ./test/lab/lab
 
 # Packages whose tests run at the same time: more than a small machine has
 # processors, since the long ones wait.
-AT_ONCE ?= 4
+AT_ONCE ?= 3
 
 .PHONY: help
 help:

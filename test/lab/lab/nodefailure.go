@@ -29,7 +29,7 @@ const (
 	failedDuration = 1 << 30 // seconds
 	leaseDuration  = 40      // seconds, as kwok is told
 	// quiet is how long a failed node has to stay failed before it counts: kwok may have been about to write.
-	quiet = 500 * time.Millisecond
+	quiet = 2 * time.Second
 )
 
 // FailNode makes a node fail as one does whose kubelet died: it is NotReady (Unknown) at once, instead of after the
