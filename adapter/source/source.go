@@ -60,6 +60,9 @@ func ReasonOf(err error) (reason, message string) {
 	return ReasonFailed, fmt.Sprintf("the poll failed (%T)", err)
 }
 
+// Now is the wall clock without the monotonic reading, as readings carry it.
+func Now() time.Time { return time.Now().UTC().Round(0) }
+
 // Poller polls one query. Calls do not overlap.
 type Poller interface {
 	// Poll asks once and gives up when ctx ends. Its error is an *Error.

@@ -35,7 +35,7 @@ func (p *poller) Close() { p.once.Do(p.server.release) }
 
 // Poll asks for the tube's statistics and for the server's, at once.
 func (p *poller) Poll(ctx context.Context) (query.Reading, error) {
-	sent := now()
+	sent := source.Now()
 	replies, err := p.server.exchange(ctx, "stats-tube "+p.query.tube+"\r\nstats\r\n", 2)
 	if err != nil {
 		return query.Reading{}, access.Failure(p.query.address, err)
@@ -75,9 +75,6 @@ func (t tube) reading(sent time.Time, epoch string) query.Reading {
 		Arrived: &t.total, Drained: &t.deleted,
 	}
 }
-
-// now is the wall clock without the monotonic reading, as readings carry it.
-func now() time.Time { return time.Now().UTC().Round(0) }
 
 // lives tells the lives of a tube apart. The server drops a tube that is empty
 // and that no client refers to, and counts from 0 when it makes it again.

@@ -3,7 +3,6 @@ package externalgrpc
 import (
 	"context"
 	"sync"
-	"time"
 
 	"github.com/quartet-autoscaling/quartet/adapter/query"
 	"github.com/quartet-autoscaling/quartet/adapter/source"
@@ -38,7 +37,7 @@ func (p *poller) Close() { p.once.Do(p.conn.release) }
 // Poll asks for what the object's metrics need. The protocol carries no time: the
 // earliest that a server can have measured is when it was asked.
 func (p *poller) Poll(ctx context.Context) (query.Reading, error) {
-	reading := query.Reading{At: now(), Gauges: map[query.Kind]query.Gauge{}}
+	reading := query.Reading{At: source.Now(), Gauges: map[query.Kind]query.Gauge{}}
 	ref := p.query.ref()
 	if p.query.active {
 		gauge, err := p.askActive(ctx, ref)
@@ -132,6 +131,3 @@ func numberOf(v *externalscaler.MetricValue) query.Gauge {
 	}
 	return query.NumberOf(float64(v.GetMetricValue()))
 }
-
-// now is the wall clock without the monotonic reading, as readings carry it.
-func now() time.Time { return time.Now().UTC().Round(0) }

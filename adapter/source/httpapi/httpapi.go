@@ -106,7 +106,7 @@ func (c *Client) Get(ctx context.Context, address string, header http.Header) (D
 		request.Header[name] = values
 	}
 	c.auth.authorize(request)
-	document := Document{Sent: now()}
+	document := Document{Sent: source.Now()}
 	response, err := c.http.Do(request)
 	if err != nil {
 		return Document{}, access.Failure(Server(address), unwrapURL(err), c.auth.secrets()...)
@@ -115,7 +115,7 @@ func (c *Client) Get(ctx context.Context, address string, header http.Header) (D
 	document.Status, document.Header, document.Whole = response.StatusCode, response.Header, whole(response)
 	document.Sent = document.Sent.Add(-cachedFor(response.Header))
 	document.Body, err = io.ReadAll(io.LimitReader(response.Body, MaxBody+1))
-	document.Received = now()
+	document.Received = source.Now()
 	switch {
 	case err != nil:
 		return Document{}, access.Failure(Server(address), unwrapURL(err), c.auth.secrets()...)
@@ -192,9 +192,6 @@ func unwrapURL(err error) error {
 	}
 	return err
 }
-
-// now is the wall clock without the monotonic reading, as readings carry it.
-func now() time.Time { return time.Now().UTC().Round(0) }
 
 // Join appends a path and a query to a server's root.
 func Join(root, path string, values url.Values) string {

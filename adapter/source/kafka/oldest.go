@@ -51,7 +51,7 @@ func (a asking) oldestAge(partitions []partition) (query.Gauge, error) {
 	if oldest.IsZero() {
 		return query.Gauge{Presence: query.Empty}, nil
 	}
-	return query.NumberOf(max(0, now().Sub(oldest).Seconds())), nil
+	return query.NumberOf(max(0, source.Now().Sub(oldest).Seconds())), nil
 }
 
 // want is a partition whose first record from an offset on is wanted.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -52,7 +51,7 @@ func (p *poller) read(ctx context.Context) (query.Reading, error) {
 	if err != nil {
 		return query.Reading{}, err
 	}
-	asked := now()
+	asked := source.Now()
 	a := asking{ctx: ctx, client: client, shared: p.client, group: p.query.group}
 	topics, committed, err := p.ofGroup(a)
 	if err != nil {
@@ -261,6 +260,3 @@ func record(partitions []partition, g group) []byte {
 	}
 	return text.Bytes()
 }
-
-// now is the wall clock without the monotonic reading, as readings carry it.
-func now() time.Time { return time.Now().UTC().Round(0) }

@@ -102,9 +102,9 @@ func (c *conn) begin(ctx context.Context, used bool) (sqlvalue.Asked, error) {
 			return asked, err
 		}
 	}
-	asked.Sent = now()
+	asked.Sent = source.Now()
 	told, err := c.rows(ctx, "SELECT CONNECTION_ID(), UTC_TIMESTAMP(6)")
-	asked.Received = now()
+	asked.Received = source.Now()
 	if err != nil {
 		return asked, err
 	}
@@ -175,6 +175,3 @@ func cells(values []sqldriver.Value) []*string {
 	}
 	return row
 }
-
-// now is the wall clock without the monotonic reading, as readings carry it.
-func now() time.Time { return time.Now().UTC().Round(0) }

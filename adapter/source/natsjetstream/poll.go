@@ -38,12 +38,12 @@ func (p *poller) Poll(ctx context.Context) (query.Reading, error) {
 	if err != nil {
 		return query.Reading{}, err
 	}
-	sent := now()
+	sent := source.Now()
 	raw, err := p.ask(ctx, nc, "CONSUMER.INFO."+p.query.stream+"."+p.query.consumer, nil)
 	if err != nil {
 		return query.Reading{}, err
 	}
-	received := now()
+	received := source.Now()
 	info, err := parseInfo(raw, p.query.stream, p.query.consumer)
 	if err != nil {
 		return query.Reading{}, err
@@ -89,9 +89,6 @@ func (p *poller) prefix() string {
 	}
 	return "$JS." + p.query.domain + ".API."
 }
-
-// now is the wall clock without the monotonic reading, as readings carry it.
-func now() time.Time { return time.Now().UTC().Round(0) }
 
 // apiError is how the JetStream API says no.
 type apiError struct {

@@ -23,6 +23,7 @@ import (
 	"github.com/quartet-autoscaling/quartet/adapter/source"
 	"github.com/quartet-autoscaling/quartet/adapter/source/natsjetstream"
 	"github.com/quartet-autoscaling/quartet/api/v1alpha1"
+	"github.com/quartet-autoscaling/quartet/test/brokers/brokertest"
 )
 
 // pollTimeout is generous: a poll of a healthy server takes a millisecond.
@@ -110,15 +111,7 @@ func (q *queue) fetch(t testing.TB, n, acks int) {
 }
 
 // secrets are the keys of Secrets, "name/key".
-type secrets map[string]string
-
-func (s secrets) Key(_ context.Context, ref v1alpha1.SecretKey) ([]byte, error) {
-	v, ok := s[ref.Name+"/"+ref.Key]
-	if !ok {
-		return nil, source.Errorf("SecretNotFound", "Secret %s does not exist", ref.Name)
-	}
-	return []byte(v), nil
-}
+type secrets = brokertest.Secrets
 
 func spec(url string) v1alpha1.NATSJetStreamSource {
 	return v1alpha1.NATSJetStreamSource{Servers: []string{url}, Stream: "ORDERS", Consumer: "workers"}

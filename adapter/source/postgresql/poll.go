@@ -78,12 +78,12 @@ func begin(ctx context.Context, conn *pgconn.PgConn) (sqlvalue.Asked, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		limit = max(10*time.Millisecond, time.Until(deadline)*9/10)
 	}
-	asked := sqlvalue.Asked{Sent: now()}
+	asked := sqlvalue.Asked{Sent: source.Now()}
 	results, err := conn.Exec(ctx, fmt.Sprintf(
 		"BEGIN READ ONLY; SET LOCAL statement_timeout = %d; SET LOCAL idle_in_transaction_session_timeout = %d; "+
 			"SET LOCAL DateStyle = 'ISO'; SET LOCAL TimeZone = 'UTC'; SELECT now()",
 		limit.Milliseconds(), (2*limit).Milliseconds())).ReadAll()
-	asked.Received = now()
+	asked.Received = source.Now()
 	if err != nil {
 		return asked, err
 	}
@@ -137,6 +137,3 @@ func cells(values [][]byte) []*string {
 	}
 	return row
 }
-
-// now is the wall clock without the monotonic reading, as readings carry it.
-func now() time.Time { return time.Now().UTC().Round(0) }

@@ -40,7 +40,7 @@ type question struct {
 // discover asks which series a rule is about, and what objects those are about. An
 // error is of the server; what is wrong with the rule is a fault of what was found.
 func (q *rulesQuery) discover(ctx context.Context, at server, r rule) (found, error) {
-	since := now().Add(-lookback)
+	since := source.Now().Add(-lookback)
 	names, _, _, err := at.LabelValues(ctx, "__name__", []string{r.selector.String()}, since, time.Time{}, v1.WithLimit(maxSeries+1))
 	if err != nil {
 		return found{}, err
@@ -83,7 +83,7 @@ func (q *rulesQuery) examine(ctx context.Context, at server, r rule, series stri
 	if err != nil || !ok {
 		return out, nil
 	}
-	names, _, _, err := at.LabelNames(ctx, []string{r.selector.Named(series).String()}, now().Add(-lookback), time.Time{})
+	names, _, _, err := at.LabelNames(ctx, []string{r.selector.Named(series).String()}, source.Now().Add(-lookback), time.Time{})
 	if err != nil {
 		return out, err
 	}

@@ -56,7 +56,7 @@ func (p *rulesPoller) Poll(ctx context.Context) (query.Reading, error) {
 }
 
 func (p *rulesPoller) read(ctx context.Context, at server) (query.Reading, error) {
-	reading := query.Reading{At: now()}
+	reading := query.Reading{At: source.Now()}
 	if err := p.discover(ctx, at); err != nil {
 		return query.Reading{}, err
 	}
@@ -99,7 +99,7 @@ func (p *rulesPoller) read(ctx context.Context, at server) (query.Reading, error
 // does not tell, what is known stays for as long again, and that is a fault; without
 // anything known it is an error.
 func (p *rulesPoller) discover(ctx context.Context, at server) error {
-	if p.known != nil && now().Sub(p.asked) < discoverEvery {
+	if p.known != nil && source.Now().Sub(p.asked) < discoverEvery {
 		return nil
 	}
 	// The other half of the time is for the queries.
@@ -120,12 +120,12 @@ func (p *rulesPoller) discover(ctx context.Context, at server) error {
 		case p.known == nil:
 			return failure
 		default:
-			p.asked = now()
+			p.asked = source.Now()
 			p.outdated = source.Errorf(failure.Reason, "what series there are could not be asked again: %s", failure.Message)
 			return nil
 		}
 	}
-	p.known, p.asked = known, now()
+	p.known, p.asked = known, source.Now()
 	return nil
 }
 
@@ -174,9 +174,9 @@ func (p *rulesPoller) answer(ctx context.Context, at server, q question) (out an
 			out = p.failed(at, q, source.Broken("poll", panicked))
 		}
 	}()
-	sent := now()
+	sent := source.Now()
 	value, err := at.instant(ctx, q.text, time.Time{})
-	received := now()
+	received := source.Now()
 	if err != nil {
 		return p.failed(at, q, err)
 	}

@@ -40,12 +40,12 @@ func (p *valuePoller) Poll(ctx context.Context) (query.Reading, error) {
 }
 
 func (p *valuePoller) read(ctx context.Context, server server) (query.Reading, error) {
-	sent := now()
+	sent := source.Now()
 	value, err := server.instant(ctx, p.query.text, time.Time{})
 	if err != nil {
 		return query.Reading{}, err
 	}
-	received := now()
+	received := source.Now()
 	sample, err := oneSample("query", value)
 	if err != nil {
 		return query.Reading{}, err
@@ -152,6 +152,3 @@ func oneOf(field string, v model.Vector) (sampled, error) {
 	}
 	return sampled{gauge: query.NumberOf(float64(v[0].Value)), evaluated: v[0].Timestamp.Time().UTC()}, nil
 }
-
-// now is the wall clock without the monotonic reading, as readings carry it.
-func now() time.Time { return time.Now().UTC().Round(0) }

@@ -101,7 +101,7 @@ func (p *amqpPoller) ask(conn *liveConn) answer {
 	if err != nil {
 		return answer{err: p.classify(err, conn)}
 	}
-	a := answer{sent: now()}
+	a := answer{sent: source.Now()}
 	if a.queue, err = channel.QueueDeclarePassive(p.query.queue, false, false, false, false, nil); err != nil {
 		a.err = p.classify(err, conn)
 	}
@@ -173,6 +173,3 @@ func (p *amqpPoller) reading(a answer) (query.Reading, error) {
 		Gauges: map[query.Kind]query.Gauge{query.Pending: query.NumberOf(float64(a.queue.Messages))},
 	}, nil
 }
-
-// now is the wall clock without the monotonic reading, as readings carry it.
-func now() time.Time { return time.Now().UTC().Round(0) }

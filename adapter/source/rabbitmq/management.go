@@ -32,7 +32,7 @@ type managementPoller struct {
 }
 
 func newManagementPoller(q *rabbitQuery) *managementPoller {
-	p := &managementPoller{query: q, lives: lives{first: now()}}
+	p := &managementPoller{query: q, lives: lives{first: source.Now()}}
 	p.client, p.release = q.builder.clients.Acquire(q.link.key, func() *httpapi.Client {
 		return httpapi.New(httpapi.Auth{Basic: q.link.basic}, q.link.tls)
 	}, (*httpapi.Client).Close)

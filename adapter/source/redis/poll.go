@@ -96,12 +96,12 @@ func (n node) transaction(commands ...[]any) (snapshot, error) {
 		pipe.Do(n.ctx, c...)
 	}
 	exec := pipe.Do(n.ctx, "EXEC")
-	sent := now()
+	sent := source.Now()
 	// The first refusal, before EXEC's own, which only says that there was one.
 	if _, err := pipe.Exec(n.ctx); err != nil {
 		return snapshot{}, n.servers.failure(n.address, err)
 	}
-	received := now()
+	received := source.Now()
 	replies, err := exec.Slice()
 	if err != nil || len(replies) != len(all) {
 		return snapshot{}, n.bad()
@@ -255,6 +255,3 @@ func (p *poller) firstWaiting(n node, delivered entryID) (entryID, bool, error) 
 	}
 	return ids[0], true, nil
 }
-
-// now is the wall clock without the monotonic reading, as readings carry it.
-func now() time.Time { return time.Now().UTC().Round(0) }
