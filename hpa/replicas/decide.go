@@ -1,6 +1,7 @@
 package replicas
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -80,7 +81,7 @@ type turn struct {
 func Decide(s Snapshot, state State) Decision {
 	t := &turn{s: &s, state: state, current: s.Scale.Spec}
 	t.d.Component = Component
-	t.d.Unit = decision.Unit{Kind: Kind, Namespace: s.HPA.Namespace, Name: s.HPA.Name, UID: s.HPA.UID}
+	t.d.Unit = decision.Unit{Kind: cmp.Or(s.HPA.Kind, Kind), Namespace: s.HPA.Namespace, Name: s.HPA.Name, UID: s.HPA.UID}
 	t.d.At = s.Now
 	t.d.Target = s.HPA.Target
 	t.d.From, t.d.To = t.current, t.current

@@ -12,8 +12,11 @@ import (
 // Component names the decisions of this package.
 const Component = "hpa-controller"
 
-// Kind is the kind of the unit.
-const Kind = "HorizontalPodAutoscaler"
+// Kinds of the unit.
+const (
+	Kind       = "HorizontalPodAutoscaler"
+	KindScaler = "HorizontalScaler"
+)
 
 // Rules are what the loop runs and a replay runs again.
 func Rules() loop.Rules[Snapshot, State, Decision] {

@@ -17,7 +17,9 @@ type Snapshot struct {
 	Config Config    `json:"config"`
 	Gates  Gates     `json:"gates"`
 	HPA    HPA       `json:"hpa"`
-	Scale  Scale     `json:"scale"`
+	// Policy is what is attached to the object, nil for nothing.
+	Policy *Policy `json:"policy,omitempty"`
+	Scale  Scale   `json:"scale"`
 	// Writer is another controller that writes the object's status, where there
 	// is one.
 	Writer *Writer `json:"writer,omitempty"`
@@ -53,8 +55,11 @@ type Gates struct {
 	ScaleToZero bool `json:"scaleToZero"`
 }
 
-// HPA is the projection of the object.
+// HPA is the projection of the object, a HorizontalPodAutoscaler or a
+// HorizontalScaler.
 type HPA struct {
+	// Kind is empty for a HorizontalPodAutoscaler.
+	Kind       string `json:"kind,omitempty"`
 	Namespace  string `json:"namespace"`
 	Name       string `json:"name"`
 	UID        string `json:"uid,omitempty"`
