@@ -24,7 +24,20 @@ type State struct {
 	// ActedAt is the last turn in which the object was not left to another
 	// controller.
 	ActedAt time.Time `json:"actedAt,omitzero"`
+	// Reversals are when a change was carried out that went the other way than
+	// the one before it: the last reversalsKept of the last reversalsFor, oldest
+	// first.
+	Reversals []time.Time `json:"reversals,omitempty"`
+	// MetricsLostAt is the first turn of those without a count from any metric,
+	// zero while there is one.
+	MetricsLostAt time.Time `json:"metricsLostAt,omitzero"`
 }
+
+// What is kept of reversals: as far back, and as many, as a policy may ask for.
+const (
+	reversalsFor  = 24 * time.Hour
+	reversalsKept = 100
+)
 
 // Delta moves the state. Absent fields move nothing.
 type Delta struct {
@@ -33,6 +46,9 @@ type Delta struct {
 	Scaled         *Scaled        `json:"scaled,omitempty"`
 	Recommended    *int32         `json:"recommended,omitempty"`
 	ActedAt        time.Time      `json:"actedAt,omitzero"`
+	MetricsLostAt  time.Time      `json:"metricsLostAt,omitzero"`
+	// MetricsFound tells that a metric gave a count again.
+	MetricsFound bool `json:"metricsFound,omitempty"`
 }
 
 // Seed is what an object begins with: its count as the first recommendation,
@@ -83,10 +99,35 @@ func apply(s State, d Delta) State {
 	if !d.ActedAt.IsZero() {
 		s.ActedAt = d.ActedAt
 	}
+	if !d.MetricsLostAt.IsZero() || d.MetricsFound {
+		s.MetricsLostAt = d.MetricsLostAt
+	}
+	return s
+}
+
+// reversed notes a change that goes the other way than the last one. Where the
+// direction of the last one is not known, as after a restart, none is noted.
+func reversed(s State, c Scaled) State {
+	same, other := s.LastUp, s.LastDown
+	if c.Direction != behavior.Up {
+		same, other = other, same
+	}
+	if !other.After(same) {
+		return s
+	}
+	kept := make([]time.Time, 0, len(s.Reversals)+1)
+	for _, at := range s.Reversals {
+		if at.After(c.At.Add(-reversalsFor)) {
+			kept = append(kept, at)
+		}
+	}
+	kept = append(kept, c.At)
+	s.Reversals = kept[max(0, len(kept)-reversalsKept):]
 	return s
 }
 
 func scaled(s State, c Scaled) State {
+	s = reversed(s, c)
 	event := behavior.Event{At: c.At, Change: c.Change}
 	if c.Direction == behavior.Up {
 		s.LastUp = c.At
