@@ -29,6 +29,10 @@ var permissions = map[string][]string{
 	"quartet:hpa-controller": {
 		"*/*/scale get update",
 		"adapter.decisions.quartet.dev/metricchanges watch",
+		"autoscaling.quartet.dev/horizontalscalers get list watch",
+		"autoscaling.quartet.dev/horizontalscalers/status update",
+		"autoscaling.quartet.dev/horizontalscalingpolicies get list watch",
+		"autoscaling.quartet.dev/horizontalscalingpolicies/status update",
 		"autoscaling/horizontalpodautoscalers get list watch",
 		"autoscaling/horizontalpodautoscalers/status update",
 		"custom.metrics.k8s.io/* get list",

@@ -11,6 +11,7 @@ import (
 	resourceclient "k8s.io/metrics/pkg/client/clientset/versioned/typed/metrics/v1beta1"
 	customclient "k8s.io/metrics/pkg/client/custom_metrics"
 	externalclient "k8s.io/metrics/pkg/client/external_metrics"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/quartet-autoscaling/quartet/internal/component"
 	"github.com/quartet-autoscaling/quartet/internal/decisionapi"
@@ -19,9 +20,13 @@ import (
 	"github.com/quartet-autoscaling/quartet/internal/telemetry"
 )
 
-// Clients are what the controller reaches the world through. All are required.
+// Clients are what the controller reaches the world through. All but Own are
+// required.
 type Clients struct {
-	Kube     kubernetes.Interface
+	Kube kubernetes.Interface
+	// Own reads and writes the suite's own kinds; nil serves HorizontalPodAutoscalers
+	// only.
+	Own      client.WithWatch
 	Scales   *kube.Scales
 	Metrics  MetricsClients
 	Recorder record.EventRecorder
@@ -40,7 +45,11 @@ type MetricsClients struct {
 
 // connect makes the clients of a cluster.
 func connect(ctx context.Context, frame *component.Frame) (Clients, error) {
-	client, err := kube.NewClient(frame.REST)
+	typed, err := kube.NewClient(frame.REST)
+	if err != nil {
+		return Clients{}, err
+	}
+	own, err := newOwnClient(frame.REST)
 	if err != nil {
 		return Clients{}, err
 	}
@@ -53,17 +62,20 @@ func connect(ctx context.Context, frame *component.Frame) (Clients, error) {
 		return Clients{}, err
 	}
 	return Clients{
-		Kube: client, Scales: scales, Metrics: metrics,
-		Recorder:  kube.NewRecorder(ctx, client, fieldManager),
+		Kube: typed, Own: own, Scales: scales, Metrics: metrics,
+		Recorder:  kube.NewRecorder(ctx, typed, fieldManager),
 		Decisions: frame.Decisions, Registry: telemetry.Registry,
 	}, nil
 }
 
 // prepare makes the parts that the clients alone decide on.
 func prepare(clients Clients) (*controller, error) {
-	c := &controller{}
+	c := &controller{objects: &objects{}}
 	var err error
-	if c.hpas, err = newHPACache(clients.Kube); err != nil {
+	if c.objects.hpas, err = newHPACache(clients.Kube); err != nil {
+		return nil, err
+	}
+	if c.objects.scalers, err = newScalerCache(clients.Own); err != nil {
 		return nil, err
 	}
 	if c.pods, err = kube.NewPods(clients.Kube); err != nil {
@@ -74,7 +86,7 @@ func prepare(clients Clients) (*controller, error) {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
 	c.publisher = &publisher{outlets: outlets{
-		hpas: clients.Kube.AutoscalingV2(), recorder: clients.Recorder,
+		statuses: statuses{hpas: clients.Kube.AutoscalingV2(), own: clients.Own}, recorder: clients.Recorder,
 		store: clients.Decisions, metrics: metrics,
 	}}
 	return c, nil
@@ -84,7 +96,7 @@ func prepare(clients Clients) (*controller, error) {
 func (c *controller) observer(s settings, clients Clients) *observer {
 	return &observer{
 		mode: string(s.flags.Mode), config: s.options.Rules,
-		hpas: c.hpas.get, pods: c.pods, scales: clients.Scales,
+		hpas: c.objects.get, pods: c.pods, scales: clients.Scales,
 		metrics: &sampler{MetricsClients: clients.Metrics}, rivals: newRivals(),
 	}
 }
@@ -116,7 +128,7 @@ func New(ctx context.Context, clients Clients, options *Options) (*Controller, e
 func (c *Controller) Cache(ctx context.Context) {
 	var filling sync.WaitGroup
 	filling.Go(func() { c.c.pods.Run(ctx) })
-	filling.Go(func() { c.c.hpas.run(ctx) })
+	filling.Go(func() { c.c.objects.run(ctx) })
 	filling.Wait()
 }
 

@@ -111,9 +111,9 @@ func startOn(t *testing.T, mode runtimeflags.Mode, client *fake.Clientset, prepa
 	t.Helper()
 	b := &bench{client: client, events: record.NewFakeRecorder(1000), scale: 2, depth: 20000}
 	b.store = decisionapi.NewStore(decisionapi.StoreConfig{Component: apiComponent, Kind: replicas.Kind})
-	c := &controller{}
+	c := &controller{objects: &objects{}}
 	var err error
-	if c.hpas, err = newHPACache(b.client); err != nil {
+	if c.objects.hpas, err = newHPACache(b.client); err != nil {
 		t.Fatal(err)
 	}
 	if c.pods, err = kube.NewPods(b.client); err != nil {
@@ -122,7 +122,7 @@ func startOn(t *testing.T, mode runtimeflags.Mode, client *fake.Clientset, prepa
 	if b.metrics, err = newMetrics(prometheus.NewRegistry()); err != nil {
 		t.Fatal(err)
 	}
-	c.publisher = &publisher{outlets: outlets{hpas: b.client.AutoscalingV2(), recorder: b.events, store: b.store, metrics: b.metrics}}
+	c.publisher = &publisher{outlets: outlets{statuses: statuses{hpas: b.client.AutoscalingV2()}, recorder: b.events, store: b.store, metrics: b.metrics}}
 	for _, p := range prepare {
 		p(c)
 	}
@@ -130,7 +130,7 @@ func startOn(t *testing.T, mode runtimeflags.Mode, client *fake.Clientset, prepa
 	flags := runtimeflags.New(runtimeflags.Acting)
 	flags.Mode = mode
 	err = c.assemble(t.Context(), settings{flags: flags, options: options}, &observer{
-		mode: string(mode), config: options.Rules, hpas: c.hpas.get, pods: c.pods,
+		mode: string(mode), config: options.Rules, hpas: c.objects.get, pods: c.pods,
 		scales: b.scales(), metrics: b, rivals: newRivals(),
 	})
 	if err != nil {
@@ -139,7 +139,7 @@ func startOn(t *testing.T, mode runtimeflags.Mode, client *fake.Clientset, prepa
 	b.c = c
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
-	running.Go(func() { c.hpas.run(ctx) })
+	running.Go(func() { c.objects.run(ctx) })
 	running.Go(func() { c.pods.Run(ctx) })
 	running.Go(func() {
 		if err := c.lead(ctx); err != nil {

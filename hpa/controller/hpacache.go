@@ -2,10 +2,11 @@ package controller
 
 import (
 	"context"
+	"fmt"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	autoscalinginformers "k8s.io/client-go/informers/autoscaling/v2"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -60,18 +61,50 @@ func externalMetrics(o any) ([]string, error) {
 
 // naming gives the objects of a namespace that name an external metric, of all
 // namespaces where it is empty.
-func (c *hpaCache) naming(namespace, metric string) []types.NamespacedName {
+func (c *hpaCache) naming(namespace, metric string) []object {
 	found, err := c.informer.GetIndexer().ByIndex(byExternalMetric, namespace+"/"+metric)
 	if err != nil {
 		return nil
 	}
-	keys := make([]types.NamespacedName, 0, len(found))
+	keys := make([]object, 0, len(found))
 	for _, o := range found {
 		if hpa, ok := o.(*autoscalingv2.HorizontalPodAutoscaler); ok {
-			keys = append(keys, types.NamespacedName{Namespace: hpa.Namespace, Name: hpa.Name})
+			keys = append(keys, objectOf(hpa))
 		}
 	}
 	return keys
+}
+
+// watch calls back for every object that is there, appears, has its spec edited or
+// goes. Our own writes of its status are no reason to. Servers before 1.37 do not
+// count generations.
+func (c *hpaCache) watch(changed func(object)) (stop func(), err error) {
+	touched := func(o any) {
+		if gone, ok := o.(cache.DeletedFinalStateUnknown); ok {
+			o = gone.Obj
+		}
+		if hpa, ok := o.(*autoscalingv2.HorizontalPodAutoscaler); ok {
+			changed(objectOf(hpa))
+		}
+	}
+	registration, err := c.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: touched, DeleteFunc: touched,
+		UpdateFunc: func(before, after any) {
+			was, okBefore := before.(*autoscalingv2.HorizontalPodAutoscaler)
+			is, okAfter := after.(*autoscalingv2.HorizontalPodAutoscaler)
+			if okBefore && okAfter && edited(was, is) {
+				changed(objectOf(is))
+			}
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("watch HorizontalPodAutoscalers: %w", err)
+	}
+	return func() { _ = c.informer.RemoveEventHandler(registration) }, nil
+}
+
+func edited(was, is *autoscalingv2.HorizontalPodAutoscaler) bool {
+	return was.Generation != is.Generation || was.UID != is.UID || !equality.Semantic.DeepEqual(was.Spec, is.Spec)
 }
 
 // reduceHPA keeps of the managed fields only who wrote the status and when.

@@ -7,7 +7,6 @@ import (
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/quartet-autoscaling/quartet/hpa/replicas"
 	"github.com/quartet-autoscaling/quartet/internal/decision"
@@ -18,7 +17,8 @@ import (
 // visit is one turn's view of the cluster, handed from the observer to the
 // actuator and the publisher in the context.
 type visit struct {
-	// hpa is the cache's and must not be changed.
+	// hpa is the cache's and must not be changed. A HorizontalScaler is given as
+	// one, with its own kind.
 	hpa   *autoscalingv2.HorizontalPodAutoscaler
 	scale kube.Scale
 	// queries are how long each metric took, in the order of the spec.
@@ -39,7 +39,7 @@ func visitOf(ctx context.Context) *visit {
 }
 
 // hpaSource finds an object in the cache; nil where it is gone.
-type hpaSource func(namespace, name string) *autoscalingv2.HorizontalPodAutoscaler
+type hpaSource func(key object) *autoscalingv2.HorizontalPodAutoscaler
 
 // metricSource answers one metric.
 type metricSource interface {
@@ -61,7 +61,7 @@ type observer struct {
 // is data in the snapshot.
 func (o *observer) Observe(ctx context.Context, unit decision.Unit, now time.Time) (replicas.Snapshot, error) {
 	v := visitOf(ctx)
-	v.hpa = o.hpas(unit.Namespace, unit.Name)
+	v.hpa = o.hpas(objectOfUnit(unit))
 	if v.hpa == nil || string(v.hpa.UID) != unit.UID {
 		return replicas.Snapshot{}, loop.ErrGone
 	}
@@ -82,7 +82,7 @@ func (o *observer) Observe(ctx context.Context, unit decision.Unit, now time.Tim
 	if !replicas.NeedsMetrics(&s) {
 		return s, nil
 	}
-	o.rivals.put(types.NamespacedName{Namespace: unit.Namespace, Name: unit.Name}, s.Scale.Selector, selector)
+	o.rivals.put(objectOfUnit(unit), s.Scale.Selector, selector)
 	pods, err := o.pods.Matching(unit.Namespace, selector)
 	if err != nil {
 		return replicas.Snapshot{}, err

@@ -170,7 +170,7 @@ func TestRivals(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.put(types.NamespacedName{Namespace: "shop", Name: name}, selector, parsed)
+		r.put(object{replicas.Kind, types.NamespacedName{Namespace: "shop", Name: name}}, selector, parsed)
 	}
 	put("web", "app=web")
 	put("api", "app=api")
@@ -186,7 +186,7 @@ func TestRivals(t *testing.T) {
 		t.Errorf("another namespace has rivals %v", got)
 	}
 	put("front", "tier=back")
-	r.forget(types.NamespacedName{Namespace: "shop", Name: "any"})
+	r.forget(object{replicas.Kind, types.NamespacedName{Namespace: "shop", Name: "any"}})
 	if got := r.of("shop", web); got != nil {
 		t.Errorf("a selector that moved and one that went are still found: %v", got)
 	}

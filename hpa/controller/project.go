@@ -33,6 +33,9 @@ func projectHPA(hpa *autoscalingv2.HorizontalPodAutoscaler, config replicas.Conf
 			DesiredReplicas: hpa.Status.DesiredReplicas,
 		},
 	}
+	if hpa.Kind == replicas.KindScaler {
+		out.Kind = replicas.KindScaler
+	}
 	if hpa.Spec.MinReplicas != nil {
 		out.Min = *hpa.Spec.MinReplicas
 	}

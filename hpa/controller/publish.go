@@ -9,7 +9,6 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	typedv2 "k8s.io/client-go/kubernetes/typed/autoscaling/v2"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/retry"
 
@@ -25,7 +24,7 @@ const fieldManager = "quartet-hpa-controller"
 
 // outlets are what decisions are shown through.
 type outlets struct {
-	hpas     typedv2.HorizontalPodAutoscalersGetter
+	statuses statuses
 	recorder record.EventRecorder
 	store    *decisionapi.Store
 	metrics  *metrics
@@ -56,7 +55,7 @@ func (p *publisher) Publish(ctx context.Context, d replicas.Decision, o decision
 		if err := p.write(ctx, v.hpa, report, d.At); err != nil && ctx.Err() == nil {
 			p.recorder.Event(v.hpa, replicas.Warning, "FailedUpdateStatus", err.Error())
 			telemetry.Logger(ctx).LogAttrs(ctx, slog.LevelError, "Could not write the status",
-				slog.String("hpa", d.Unit.Namespace+"/"+d.Unit.Name), slog.Any("error", err))
+				slog.String("hpa", objectOfUnit(d.Unit).String()), slog.Any("error", err))
 		}
 	}
 	for _, e := range p.told.Fresh(d.Unit, report.Events, d.At, warns) {
@@ -68,7 +67,6 @@ func (p *publisher) Publish(ctx context.Context, d replicas.Decision, o decision
 // since it was cached: then the report is laid over what it is now.
 func (p *publisher) write(ctx context.Context, cached *autoscalingv2.HorizontalPodAutoscaler, r replicas.Report, at time.Time) error {
 	now := metav1.NewTime(at)
-	client := p.hpas.HorizontalPodAutoscalers(cached.Namespace)
 	current := cached
 	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
 		status := newStatus(&current.Status, r, now)
@@ -76,13 +74,13 @@ func (p *publisher) write(ctx context.Context, cached *autoscalingv2.HorizontalP
 			return nil
 		}
 		// A shallow copy: nothing that it shares with the cache is changed.
-		object := *current
-		object.ManagedFields, object.Status = nil, status
-		_, err := client.UpdateStatus(ctx, &object, metav1.UpdateOptions{FieldManager: fieldManager})
+		changed := *current
+		changed.ManagedFields, changed.Status = nil, status
+		err := p.statuses.update(ctx, &changed)
 		if err == nil {
 			return nil
 		}
-		latest, getErr := client.Get(ctx, cached.Name, metav1.GetOptions{})
+		latest, getErr := p.statuses.latest(ctx, cached)
 		if getErr == nil && latest.UID == cached.UID {
 			current = latest
 		}
@@ -103,7 +101,7 @@ func (p *publisher) log(ctx context.Context, d replicas.Decision, o decision.Out
 		return
 	}
 	attrs := []slog.Attr{
-		slog.String("hpa", d.Unit.Namespace+"/"+d.Unit.Name),
+		slog.String("hpa", objectOfUnit(d.Unit).String()),
 		slog.Int("from", int(d.From)), slog.Int("to", int(d.To)),
 		slog.String("reason", d.Reason), slog.String("message", d.Message),
 	}

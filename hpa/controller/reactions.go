@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 
@@ -29,7 +28,7 @@ const reactionGap = time.Second
 // methods may be called on nil.
 type reactions struct {
 	watcher follow.Watcher
-	hpas    *hpaCache
+	objects *objects
 	// period is the sync period.
 	period time.Duration
 	clock  clock.WithTicker
@@ -37,13 +36,13 @@ type reactions struct {
 	mu       sync.Mutex
 	follower *follow.Follower // nil while this replica does not lead
 	// due is when an object's last turn of this kind was, or will be.
-	due map[types.NamespacedName]time.Time
+	due map[object]time.Time
 	// hold is until when an object waits after a change of its count.
-	hold map[types.NamespacedName]time.Time
+	hold map[object]time.Time
 }
 
 // newReactions makes the reactions; nil where they are switched off.
-func newReactions(config *rest.Config, hpas *hpaCache, o *Options) (*reactions, error) {
+func newReactions(config *rest.Config, objects *objects, o *Options) (*reactions, error) {
 	if !o.ReactToMetricChanges {
 		return nil, nil
 	}
@@ -52,13 +51,13 @@ func newReactions(config *rest.Config, hpas *hpaCache, o *Options) (*reactions, 
 		return nil, err
 	}
 	return &reactions{
-		watcher: watcher, hpas: hpas, period: o.Rules.SyncPeriod, clock: clock.RealClock{},
-		due: map[types.NamespacedName]time.Time{}, hold: map[types.NamespacedName]time.Time{},
+		watcher: watcher, objects: objects, period: o.Rules.SyncPeriod, clock: clock.RealClock{},
+		due: map[object]time.Time{}, hold: map[object]time.Time{},
 	}, nil
 }
 
 // run asks for turns until the context ends.
-func (r *reactions) run(ctx context.Context, enqueue func(types.NamespacedName, time.Duration)) {
+func (r *reactions) run(ctx context.Context, enqueue func(object, time.Duration)) {
 	if r == nil {
 		return
 	}
@@ -86,8 +85,8 @@ func (r *reactions) set(f *follow.Follower) {
 }
 
 // changed asks for a turn of each object that names the metric.
-func (r *reactions) changed(namespace, metric string, enqueue func(types.NamespacedName, time.Duration)) {
-	for _, key := range r.hpas.naming(namespace, metric) {
+func (r *reactions) changed(namespace, metric string, enqueue func(object, time.Duration)) {
+	for _, key := range r.objects.naming(namespace, metric) {
 		if wait, ask := r.schedule(key); ask {
 			enqueue(key, wait)
 		}
@@ -96,7 +95,7 @@ func (r *reactions) changed(namespace, metric string, enqueue func(types.Namespa
 
 // schedule gives the time to an object's next turn of this kind; false where one
 // is on its way already.
-func (r *reactions) schedule(key types.NamespacedName) (time.Duration, bool) {
+func (r *reactions) schedule(key object) (time.Duration, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.clock.Now()
@@ -118,11 +117,11 @@ func (r *reactions) schedule(key types.NamespacedName) (time.Duration, bool) {
 // turned takes note of a turn. Without spec.behavior the limit of a step counts
 // turns and not time: a count that was changed so stays for a sync period, as it
 // does without reactions.
-func (r *reactions) turned(key types.NamespacedName, d replicas.Decision, o decision.Outcome) {
+func (r *reactions) turned(key object, d replicas.Decision, o decision.Outcome) {
 	if r == nil {
 		return
 	}
-	hpa := r.hpas.get(key.Namespace, key.Name)
+	hpa := r.objects.get(key)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if o.Result == decision.Succeeded && d.From != d.To && hpa != nil && hpa.Spec.Behavior == nil {
@@ -133,7 +132,7 @@ func (r *reactions) turned(key types.NamespacedName, d replicas.Decision, o deci
 // held gives the time for which an object is to wait after a change of its count,
 // whoever asks for its turn: that of the sync period may be due a moment after one
 // that was brought forward.
-func (r *reactions) held(key types.NamespacedName) time.Duration {
+func (r *reactions) held(key object) time.Duration {
 	if r == nil {
 		return 0
 	}
@@ -143,7 +142,7 @@ func (r *reactions) held(key types.NamespacedName) time.Duration {
 }
 
 // release has an object wait no longer: it is another one, or its spec was edited.
-func (r *reactions) release(key types.NamespacedName) {
+func (r *reactions) release(key object) {
 	if r == nil {
 		return
 	}
@@ -153,7 +152,7 @@ func (r *reactions) release(key types.NamespacedName) {
 }
 
 // forget drops what is known of an object that is gone.
-func (r *reactions) forget(key types.NamespacedName) {
+func (r *reactions) forget(key object) {
 	if r == nil {
 		return
 	}

@@ -12,7 +12,6 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/utils/clock"
@@ -52,8 +51,8 @@ func (n *news) tell(namespace, metric string, value int64) {
 
 func (n *news) reactions(c *controller) *reactions {
 	return &reactions{
-		watcher: n, hpas: c.hpas, period: 15 * time.Second, clock: clock.RealClock{},
-		due: map[types.NamespacedName]time.Time{}, hold: map[types.NamespacedName]time.Time{},
+		watcher: n, objects: c.objects, period: 15 * time.Second, clock: clock.RealClock{},
+		due: map[object]time.Time{}, hold: map[object]time.Time{},
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/quartet-autoscaling/quartet/internal/kube"
 )
@@ -18,9 +17,9 @@ import (
 type rivals struct {
 	mu sync.RWMutex
 	// known holds each object's text and place.
-	known map[types.NamespacedName]placed
+	known map[object]placed
 	// byLabel holds, by namespace and label, the selectors kept there.
-	byLabel map[string]map[types.NamespacedName]labels.Selector
+	byLabel map[string]map[object]labels.Selector
 }
 
 type placed struct {
@@ -29,8 +28,8 @@ type placed struct {
 
 func newRivals() *rivals {
 	return &rivals{
-		known:   map[types.NamespacedName]placed{},
-		byLabel: map[string]map[types.NamespacedName]labels.Selector{},
+		known:   map[object]placed{},
+		byLabel: map[string]map[object]labels.Selector{},
 	}
 }
 
@@ -40,42 +39,42 @@ const anyLabel = ""
 func place(namespace, label string) string { return namespace + "/" + label }
 
 // put sets the object's selector; text is the selector as it was written.
-func (r *rivals) put(object types.NamespacedName, text string, selector labels.Selector) {
+func (r *rivals) put(o object, text string, selector labels.Selector) {
 	r.mu.RLock()
-	have, ok := r.known[object]
+	have, ok := r.known[o]
 	r.mu.RUnlock()
 	if ok && have.text == text {
 		return
 	}
-	where := place(object.Namespace, anyLabel)
+	where := place(o.Namespace, anyLabel)
 	// The last label is mostly the one that tells instances apart.
 	if equal := kube.EqualLabels(selector); len(equal) > 0 {
-		where = place(object.Namespace, equal[len(equal)-1])
+		where = place(o.Namespace, equal[len(equal)-1])
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.drop(object)
-	r.known[object] = placed{text: text, place: where}
+	r.drop(o)
+	r.known[o] = placed{text: text, place: where}
 	if r.byLabel[where] == nil {
-		r.byLabel[where] = map[types.NamespacedName]labels.Selector{}
+		r.byLabel[where] = map[object]labels.Selector{}
 	}
-	r.byLabel[where][object] = selector
+	r.byLabel[where][o] = selector
 }
 
 // forget removes the object.
-func (r *rivals) forget(object types.NamespacedName) {
+func (r *rivals) forget(o object) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.drop(object)
+	r.drop(o)
 }
 
-func (r *rivals) drop(object types.NamespacedName) {
-	have, ok := r.known[object]
+func (r *rivals) drop(o object) {
+	have, ok := r.known[o]
 	if !ok {
 		return
 	}
-	delete(r.known, object)
-	delete(r.byLabel[have.place], object)
+	delete(r.known, o)
+	delete(r.byLabel[have.place], o)
 	if len(r.byLabel[have.place]) == 0 {
 		delete(r.byLabel, have.place)
 	}
@@ -86,7 +85,7 @@ func (r *rivals) drop(object types.NamespacedName) {
 func (r *rivals) of(namespace string, pods []*corev1.Pod) []string {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	found := map[types.NamespacedName]bool{}
+	found := map[object]bool{}
 	seen := map[string]bool{}
 	for _, pod := range pods {
 		// The pods of one template have the same labels but for few.
@@ -104,17 +103,17 @@ func (r *rivals) of(namespace string, pods []*corev1.Pod) []string {
 		return nil
 	}
 	names := make([]string, 0, len(found))
-	for object := range found {
-		names = append(names, object.String())
+	for o := range found {
+		names = append(names, o.String())
 	}
 	slices.Sort(names)
 	return names
 }
 
-func (r *rivals) match(where string, pod *corev1.Pod, found map[types.NamespacedName]bool) {
-	for object, selector := range r.byLabel[where] {
-		if !found[object] && selector.Matches(labels.Set(pod.Labels)) {
-			found[object] = true
+func (r *rivals) match(where string, pod *corev1.Pod, found map[object]bool) {
+	for o, selector := range r.byLabel[where] {
+		if !found[o] && selector.Matches(labels.Set(pod.Labels)) {
+			found[o] = true
 		}
 	}
 }

@@ -3,8 +3,6 @@ package controller
 import (
 	"context"
 
-	"k8s.io/apimachinery/pkg/types"
-
 	"github.com/quartet-autoscaling/quartet/hpa/replicas"
 	"github.com/quartet-autoscaling/quartet/internal/component"
 	"github.com/quartet-autoscaling/quartet/internal/decision"
@@ -50,7 +48,7 @@ type settings struct {
 
 // controller is what runs besides the server.
 type controller struct {
-	hpas      *hpaCache
+	objects   *objects
 	pods      *kube.Pods
 	workers   *workers
 	publisher *publisher
@@ -69,7 +67,7 @@ func build(ctx context.Context, frame *component.Frame, s settings) (*controller
 	if err != nil {
 		return nil, err
 	}
-	if c.reactions, err = newReactions(frame.REST, c.hpas, s.options); err != nil {
+	if c.reactions, err = newReactions(frame.REST, c.objects, s.options); err != nil {
 		return nil, err
 	}
 	if c.ledger, err = component.OpenLedger[replicas.Snapshot, replicas.State, replicas.Decision](frame); err != nil {
@@ -89,9 +87,9 @@ func (c *controller) assemble(ctx context.Context, s settings, o *observer) erro
 		return err
 	}
 	c.workers = &workers{
-		count: s.options.ConcurrentSyncs, period: s.options.Rules.SyncPeriod, hpas: c.hpas, loop: turning,
+		count: s.options.ConcurrentSyncs, period: s.options.Rules.SyncPeriod, objects: c.objects, loop: turning,
 		counted: c.publisher.metrics.turned, seen: c.publisher.metrics.seen, reactions: c.reactions,
-		forget: func(key types.NamespacedName, unit decision.Unit) {
+		forget: func(key object, unit decision.Unit) {
 			c.reactions.forget(key)
 			o.rivals.forget(key)
 			c.publisher.forget(unit)
@@ -106,7 +104,8 @@ func (c *controller) assemble(ctx context.Context, s settings, o *observer) erro
 // listed are the caches that the work waits for.
 func (c *controller) listed() component.Caches {
 	return component.Caches{
-		{Objects: "HorizontalPodAutoscalers", Synced: c.hpas.synced},
+		{Objects: "HorizontalPodAutoscalers", Synced: c.objects.hpas.synced},
+		{Objects: "HorizontalScalers", Synced: c.objects.scalers.synced},
 		{Objects: "pods", Synced: c.pods.Synced},
 	}
 }
@@ -123,13 +122,14 @@ func (c *controller) lead(ctx context.Context) error {
 // what it leaves alone.
 func (c *controller) work(frame *component.Frame) component.Work {
 	return component.Work{
-		Background: []func(context.Context){c.pods.Run, c.hpas.run},
+		Background: []func(context.Context){c.pods.Run, c.objects.run},
 		Run:        c.lead,
 		Checks: []health.Check{
 			c.listed().Check(),
 			frame.LeaderCheck(),
 			{Name: "other-writers", Func: c.publisher.otherWriters},
 			c.reactions.check(),
+			c.objects.scalers.check(),
 		},
 	}
 }

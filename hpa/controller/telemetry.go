@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"strings"
 	"sync"
 	"time"
 
@@ -87,7 +88,7 @@ func (m *metrics) forget(unit decision.Unit) {
 	defer m.mu.Unlock()
 	delete(m.known, unit)
 	m.objects.Set(float64(len(m.known)))
-	m.desired.DeleteLabelValues(unit.Namespace, unit.Name)
+	m.desired.DeleteLabelValues(unit.Namespace, labelOf(unit))
 }
 
 // turned counts one turn.
@@ -118,9 +119,18 @@ func (m *metrics) decided(d replicas.Decision, o decision.Outcome, v *visit) {
 	switch d.Reason {
 	case replicas.ReasonScaleUp, replicas.ReasonScaleDown, replicas.ReasonHold, replicas.ReasonDisabled:
 		if o.Result != decision.Failed {
-			m.desired.WithLabelValues(d.Unit.Namespace, d.Unit.Name).Set(float64(d.To))
+			m.desired.WithLabelValues(d.Unit.Namespace, labelOf(d.Unit)).Set(float64(d.To))
 		}
 	}
+}
+
+// labelOf is an object's label hpa_name. A HorizontalScaler may have the name of a
+// HorizontalPodAutoscaler, so that its kind goes before it.
+func labelOf(unit decision.Unit) string {
+	if unit.Kind == replicas.KindScaler {
+		return strings.ToLower(unit.Kind) + "." + unit.Name
+	}
+	return unit.Name
 }
 
 func direction(from, to int32) string {

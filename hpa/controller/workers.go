@@ -3,16 +3,11 @@ package controller
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"runtime/debug"
 	"sync"
 	"time"
 
-	autoscalingv2 "k8s.io/api/autoscaling/v2"
-	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/quartet-autoscaling/quartet/hpa/replicas"
@@ -32,35 +27,32 @@ type turns = loop.Loop[replicas.Snapshot, replicas.State, replicas.Decision]
 type workers struct {
 	count  int
 	period time.Duration
-	hpas   *hpaCache
-	loop   *turns
+	// objects are those to keep turning.
+	objects *objects
+	loop    *turns
 	// counted hears of every turn, forget of every object that is gone.
 	counted func(d replicas.Decision, o decision.Outcome, took time.Duration)
 	seen    func(decision.Unit)
-	forget  func(types.NamespacedName, decision.Unit)
+	forget  func(object, decision.Unit)
 	// reactions bring turns forward; nil for none.
 	reactions *reactions
 
-	queue workqueue.TypedDelayingInterface[types.NamespacedName]
+	queue workqueue.TypedDelayingInterface[object]
 
 	mu    sync.Mutex
-	units map[types.NamespacedName]decision.Unit
+	units map[object]decision.Unit
 }
 
 // run turns objects until the context ends and the running turns have.
 func (w *workers) run(ctx context.Context) error {
 	w.queue = workqueue.NewTypedDelayingQueueWithConfig(
-		workqueue.TypedDelayingQueueConfig[types.NamespacedName]{Name: "horizontalpodautoscaler"})
-	w.units = map[types.NamespacedName]decision.Unit{}
-	registration, err := w.hpas.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    w.enqueue,
-		UpdateFunc: w.enqueueChanged,
-		DeleteFunc: w.enqueue,
-	})
+		workqueue.TypedDelayingQueueConfig[object]{Name: "horizontalpodautoscaler"})
+	w.units = map[object]decision.Unit{}
+	stop, err := w.objects.watch(w.enqueue)
 	if err != nil {
-		return fmt.Errorf("watch HorizontalPodAutoscalers: %w", err)
+		return err
 	}
-	defer func() { _ = w.hpas.informer.RemoveEventHandler(registration) }()
+	defer stop()
 
 	turning, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -80,28 +72,9 @@ func (w *workers) run(ctx context.Context) error {
 	return nil
 }
 
-func (w *workers) enqueue(o any) {
-	if gone, ok := o.(cache.DeletedFinalStateUnknown); ok {
-		o = gone.Obj
-	}
-	if hpa, ok := o.(*autoscalingv2.HorizontalPodAutoscaler); ok {
-		key := types.NamespacedName{Namespace: hpa.Namespace, Name: hpa.Name}
-		w.reactions.release(key)
-		w.queue.Add(key)
-	}
-}
-
-// enqueueChanged turns an object whose spec was edited at once. Our own writes
-// of its status are no reason to. Servers before 1.37 do not count generations.
-func (w *workers) enqueueChanged(before, after any) {
-	was, okBefore := before.(*autoscalingv2.HorizontalPodAutoscaler)
-	is, okAfter := after.(*autoscalingv2.HorizontalPodAutoscaler)
-	if !okBefore || !okAfter {
-		return
-	}
-	if was.Generation != is.Generation || was.UID != is.UID || !equality.Semantic.DeepEqual(was.Spec, is.Spec) {
-		w.enqueue(is)
-	}
+func (w *workers) enqueue(key object) {
+	w.reactions.release(key)
+	w.queue.Add(key)
 }
 
 // next takes one object from the queue; false where the queue has ended.
@@ -122,7 +95,7 @@ func (w *workers) next(ctx context.Context) bool {
 }
 
 // turn decides on one object and tells whether it is to be decided on again.
-func (w *workers) turn(ctx context.Context, key types.NamespacedName) (again bool) {
+func (w *workers) turn(ctx context.Context, key object) (again bool) {
 	defer func() {
 		// One object must not stop the others.
 		if p := recover(); p != nil {
@@ -142,7 +115,7 @@ func (w *workers) turn(ctx context.Context, key types.NamespacedName) (again boo
 	case errors.Is(err, loop.ErrGone):
 		w.drop(key)
 		// Another object of the name may have come: the next turn sees it.
-		return w.hpas.get(key.Namespace, key.Name) != nil
+		return w.objects.get(key) != nil
 	case err != nil:
 		telemetry.Logger(ctx).LogAttrs(ctx, slog.LevelError, "Could not observe", slog.String("hpa", key.String()), slog.Any("error", err))
 	default:
@@ -154,13 +127,13 @@ func (w *workers) turn(ctx context.Context, key types.NamespacedName) (again boo
 
 // unit gives the object of the key. One that is gone, or gave its name to
 // another, is forgotten.
-func (w *workers) unit(key types.NamespacedName) (decision.Unit, bool) {
-	hpa := w.hpas.get(key.Namespace, key.Name)
+func (w *workers) unit(key object) (decision.Unit, bool) {
+	hpa := w.objects.get(key)
 	if hpa == nil {
 		w.drop(key)
 		return decision.Unit{}, false
 	}
-	unit := decision.Unit{Kind: replicas.Kind, Namespace: key.Namespace, Name: key.Name, UID: string(hpa.UID)}
+	unit := decision.Unit{Kind: key.kind, Namespace: key.Namespace, Name: key.Name, UID: string(hpa.UID)}
 	w.mu.Lock()
 	before, known := w.units[key]
 	w.mu.Unlock()
@@ -173,7 +146,7 @@ func (w *workers) unit(key types.NamespacedName) (decision.Unit, bool) {
 	return unit, true
 }
 
-func (w *workers) drop(key types.NamespacedName) {
+func (w *workers) drop(key object) {
 	w.mu.Lock()
 	unit, known := w.units[key]
 	delete(w.units, key)
