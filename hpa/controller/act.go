@@ -15,7 +15,7 @@ type actuator struct {
 
 // Act sets the target's count on top of the scale that was observed.
 func (a *actuator) Act(ctx context.Context, d replicas.Decision) decision.Outcome {
-	if err := a.scales.Set(ctx, visitOf(ctx).scale, d.To); err != nil {
+	if err := a.scales.Set(ctx, visitOf(ctx).scale, d.To, fieldManager); err != nil {
 		// The text alone: conditions and events quote it after words of their own.
 		return decision.Outcome{Result: decision.Failed, Error: err.Error()}
 	}

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -43,10 +44,10 @@ func projectHPA(hpa *autoscalingv2.HorizontalPodAutoscaler, config replicas.Conf
 		out.Status.LastScaleTime = t.UTC()
 	}
 	for _, c := range hpa.Status.Conditions {
-		switch string(c.Type) {
-		case replicas.ScaledToZero:
+		switch {
+		case string(c.Type) == replicas.ScaledToZero:
 			out.Status.ScaledToZero = c.Status == corev1.ConditionTrue
-		case replicas.Acting, replicas.Recommends:
+		case strings.HasPrefix(string(c.Type), replicas.OwnPrefix):
 			out.Status.Shown = append(out.Status.Shown, string(c.Type))
 		}
 	}

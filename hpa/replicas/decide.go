@@ -39,6 +39,8 @@ func rules() []rule {
 		{"target/scale", readScale},
 		// An object seen for the first time begins with the count that it has.
 		{"history/first-sight", firstSight},
+		// A count that goes to and fro is told of, whatever comes of this turn.
+		{"history/oscillation", tellOscillation},
 		// A count of zero that we did not write means: do not scale.
 		{"target/zero", manualZero},
 		// Outside the spec's bounds no metric is asked.
@@ -70,6 +72,8 @@ type turn struct {
 	rule             string
 	current, desired int32
 	answers          []answer
+	// judged are the notices that were looked at in this turn.
+	judged []string
 	// metric is the name of the one that won.
 	metric string
 	// why sums up what brought the desired count about.
@@ -97,10 +101,10 @@ func Decide(s Snapshot, state State) Decision {
 		t.conclude()
 	}
 	t.d.Status.ObservedGeneration = s.HPA.Generation
-	t.withdraw()
 	if s.Mode == ModeRecommend {
 		t.recommend(verdict == blocked)
 	}
+	t.withdraw()
 	return t.d
 }
 
@@ -163,11 +167,10 @@ func (t *turn) withdraw() {
 	holds := func(kind string) bool {
 		return slices.ContainsFunc(t.d.Conditions, func(c decision.Condition) bool { return c.Type == kind })
 	}
-	if slices.Contains(t.s.HPA.Status.Shown, Acting) && !holds(Acting) {
-		t.d.Status.Withdrawn = append(t.d.Status.Withdrawn, Acting)
-	}
-	if slices.Contains(t.s.HPA.Status.Shown, Recommends) && t.s.Mode != ModeRecommend {
-		t.d.Status.Withdrawn = append(t.d.Status.Withdrawn, Recommends)
+	for _, kind := range t.s.HPA.Status.Shown {
+		if !holds(kind) && !t.unjudged(kind) {
+			t.d.Status.Withdrawn = append(t.d.Status.Withdrawn, kind)
+		}
 	}
 	if t.s.HPA.Status.ScaledToZero && !t.s.Gates.ScaleToZero {
 		t.d.Status.Withdrawn = append(t.d.Status.Withdrawn, ScaledToZero)

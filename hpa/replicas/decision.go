@@ -136,6 +136,8 @@ const (
 	ScalingActive  = "ScalingActive"
 	ScalingLimited = "ScalingLimited"
 	ScaledToZero   = "ScaledToZero"
+	// OwnPrefix begins the types of all conditions of our own making.
+	OwnPrefix = "Quartet"
 	// Acting is False while another controller writes the object, and absent
 	// otherwise.
 	Acting = "QuartetActing"

@@ -90,7 +90,7 @@ type ObservedStatus struct {
 	// ScaledToZero tells whether the condition of that name is True: it tells our
 	// own zero from a person's.
 	ScaledToZero bool `json:"scaledToZero,omitempty"`
-	// Shown are the conditions of our own making that the object shows.
+	// Shown are the conditions of our own making that the object shows, sorted.
 	Shown []string `json:"shown,omitempty"`
 }
 

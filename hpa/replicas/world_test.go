@@ -3,6 +3,7 @@ package replicas
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -162,15 +163,17 @@ func (w *world) show(r Report) {
 			status.LastScaleTime = r.Status.ScaledAt.Truncate(time.Second)
 		}
 	}
-	status.Shown = nil
+	shown := slices.DeleteFunc(slices.Clone(status.Shown), func(kind string) bool { return slices.Contains(r.Status.Withdrawn, kind) })
 	for _, c := range r.Conditions {
-		switch c.Type {
-		case ScaledToZero:
+		switch {
+		case c.Type == ScaledToZero:
 			status.ScaledToZero = c.Status == decision.True
-		case Acting, Recommends:
-			status.Shown = append(status.Shown, c.Type)
+		case strings.HasPrefix(c.Type, OwnPrefix):
+			shown = append(shown, c.Type)
 		}
 	}
+	slices.Sort(shown)
+	status.Shown = slices.Compact(shown)
 }
 
 // setBehavior reads "up window=60 select=Max policy=Pods:4:15 tolerance=0.2".

@@ -109,14 +109,15 @@ func (s *Scales) Get(ctx context.Context, ref Ref) (Scale, error) {
 
 // Set writes the count on top of the scale as it was read. Where the object
 // changed meanwhile it is read again and the count written all the same: the
-// decision is ours, the rest of the object is not touched.
-func (s *Scales) Set(ctx context.Context, read Scale, replicas int32) error {
+// decision is ours, the rest of the object is not touched. The object's managed
+// fields name the writer as manager.
+func (s *Scales) Set(ctx context.Context, read Scale, replicas int32, manager string) error {
 	client := s.getter.Scales(read.Namespace)
 	current := read.Scale
 	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
 		wanted := current.DeepCopy()
 		wanted.Spec.Replicas = replicas
-		_, err := client.Update(ctx, read.Resource, wanted, metav1.UpdateOptions{})
+		_, err := client.Update(ctx, read.Resource, wanted, metav1.UpdateOptions{FieldManager: manager})
 		if err == nil {
 			return nil
 		}

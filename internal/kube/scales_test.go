@@ -63,7 +63,7 @@ func TestScalesSetAfterAConflict(t *testing.T) {
 		return true, got, nil
 	})
 	read := Scale{Scale: scaleOf(3, "1"), Resource: resource}
-	if err := ScalesFor(client, mapper()).Set(t.Context(), read, 7); err != nil {
+	if err := ScalesFor(client, mapper()).Set(t.Context(), read, 7, "tester"); err != nil {
 		t.Fatal(err)
 	}
 	if len(written) != 2 || written[1].ResourceVersion != "2" || written[1].Spec.Replicas != 7 {

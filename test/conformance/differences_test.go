@@ -17,7 +17,7 @@ const (
 	headingZero        = "No division by zero."
 	headingUtilization = "The utilization that is shown is the one decided by"
 	headingEmpty       = "A failed metric leaves no empty entry"
-	headingDesired     = "`desiredReplicas` is the present count while it is not known"
+	headingDesired     = "`desiredReplicas` is the count from when it was last known, while it is not"
 	headingOrder       = "`AmbiguousSelector` names objects in order"
 	headingSeldom      = "A warning that goes on is told when it begins and every five minutes"
 	headingReason      = "`SuccessfulRescale` always gives a reason"

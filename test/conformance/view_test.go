@@ -8,6 +8,8 @@ import (
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/quartet-autoscaling/quartet/hpa/replicas"
 )
 
 // view is all that a controller wrote and shows after a turn.
@@ -26,10 +28,19 @@ func (s *side) look() view {
 	defer s.mu.Unlock()
 	v := view{count: s.count, writes: s.writes, turns: s.reads, events: s.events, status: *s.object().Status.DeepCopy()}
 	s.writes, s.reads, s.events = nil, 0, nil
+	v.leaveOutNotices()
 	slices.SortStableFunc(v.status.Conditions, func(a, b autoscalingv2.HorizontalPodAutoscalerCondition) int {
 		return strings.Compare(string(a.Type), string(b.Type))
 	})
 	return v
+}
+
+// leaveOutNotices takes out what ours tells of and upstream never does.
+func (v *view) leaveOutNotices() {
+	v.status.Conditions = slices.DeleteFunc(v.status.Conditions, func(c autoscalingv2.HorizontalPodAutoscalerCondition) bool {
+		return slices.Contains(replicas.Notices(), string(c.Type))
+	})
+	v.events = slices.DeleteFunc(v.events, func(e event) bool { return slices.Contains(replicas.NoticeReasons(), e.reason) })
 }
 
 // note counts what happened in a turn: reasons of conditions, and metrics by type
