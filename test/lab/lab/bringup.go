@@ -37,6 +37,7 @@ func (l *Lab) bringUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	l.credentials, l.etcdURL = creds, localURL("http", taken[0])
 	if err := l.run(l.etcd(taken[0], taken[1])); err != nil {
 		return err
 	}
@@ -123,6 +124,11 @@ func (l *Lab) runOthers(ctx context.Context, others []component, creds *credenti
 	}
 	if l.options.MetricsServer {
 		if err := l.startMetricsServer(ctx, creds); err != nil {
+			return err
+		}
+	}
+	if l.options.ResourceMetrics {
+		if err := l.serveResourceMetrics(ctx); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package lab
 import (
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/quartet-autoscaling/quartet/test/lab/toolchain"
 )
@@ -12,6 +13,7 @@ const (
 	firstServiceIP = "10.0.0.1"
 	podRange       = "10.128.0.0/12"
 	etcdData       = "etcd"
+	hpaController  = "horizontal-pod-autoscaler-controller"
 )
 
 // component is one process of the control plane.
@@ -58,8 +60,11 @@ func (l *Lab) apiServer(c *credentials, port, etcdPort int) component {
 
 func (l *Lab) controllerManager(c *credentials, port int) component {
 	controllers := "--controllers=*"
-	if !l.options.UpstreamHPA {
-		controllers += ",-horizontal-pod-autoscaler-controller"
+	switch {
+	case len(l.options.Controllers) > 0:
+		controllers = "--controllers=" + strings.Join(l.options.Controllers, ",")
+	case !l.options.UpstreamHPA:
+		controllers += ",-" + hpaController
 	}
 	return component{name: toolchain.ControllerManager, port: port, args: append(c.delegated(c.controllers, port),
 		controllers,

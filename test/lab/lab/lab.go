@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 	ctrlclient "sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/quartet-autoscaling/quartet/test/lab/resourcemetrics"
 	"github.com/quartet-autoscaling/quartet/test/lab/supervisor"
 	"github.com/quartet-autoscaling/quartet/test/lab/toolchain"
 )
@@ -29,8 +30,13 @@ type Options struct {
 	NodeCapacity corev1.ResourceList
 	// UpstreamHPA leaves upstream's HPA controller on, to compare with.
 	UpstreamHPA bool
+	// Controllers are those that the controller manager runs, by their names there. Default: all, with the HPA
+	// controller where UpstreamHPA says so.
+	Controllers []string
 	// MetricsServer serves metrics.k8s.io from the usage that kwok models.
 	MetricsServer bool
+	// ResourceMetrics serves metrics.k8s.io from memory instead: see Lab.ResourceMetrics. It is for benchmarks.
+	ResourceMetrics bool
 	// NoKwok leaves nodes and pods as they are written: for benchmarks that write statuses themselves. No nodes
 	// are created then.
 	NoKwok bool
@@ -77,10 +83,13 @@ type Lab struct {
 	supervisor *supervisor.Supervisor
 	timings    Timings
 
-	authority  *authorities
-	config     *rest.Config
-	client     ctrlclient.Client
-	kubeconfig string
+	authority   *authorities
+	credentials *credentials
+	etcdURL     string
+	config      *rest.Config
+	client      ctrlclient.Client
+	kubeconfig  string
+	metrics     *resourcemetrics.Server // nil without the option
 
 	background context.Context // ends with the lab
 	cancel     context.CancelCauseFunc
@@ -201,6 +210,9 @@ func (l *Lab) Stop() error {
 			l.stopErr = l.supervisor.Close()
 		}
 		l.running.Wait()
+		if l.metrics != nil {
+			l.stopErr = errors.Join(l.stopErr, l.metrics.Close())
+		}
 		if l.folder != nil {
 			_ = l.folder.held.Close()
 		}

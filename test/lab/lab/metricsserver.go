@@ -39,16 +39,14 @@ func (l *Lab) startMetricsServer(ctx context.Context, creds *credentials) error 
 	if err != nil {
 		return err
 	}
-	if err := l.registerMetricsServer(ctx, port); err != nil {
-		return err
-	}
-	return l.WaitAPIService(ctx, metricsAPI)
+	return l.registerMetricsAPI(ctx, "metrics-server", port)
 }
 
-func (l *Lab) registerMetricsServer(ctx context.Context, port int) error {
+// registerMetricsAPI makes a server on this machine that of metrics.k8s.io, and waits until the API server finds it.
+func (l *Lab) registerMetricsAPI(ctx context.Context, server string, port int) error {
 	hostPort := int32(port)
 	service := &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: "metrics-server"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: server},
 		Spec:       hostService(corev1.ServicePort{Name: "https", Port: hostPort}),
 	}
 	api := &apiregistrationv1.APIService{
@@ -64,10 +62,10 @@ func (l *Lab) registerMetricsServer(ctx context.Context, port int) error {
 	}
 	for _, object := range []ctrlclient.Object{service, api} {
 		if err := l.client.Create(ctx, object); err != nil {
-			return fmt.Errorf("registering metrics-server on port %s: %w", strconv.Itoa(port), err)
+			return fmt.Errorf("registering %s on port %s: %w", server, strconv.Itoa(port), err)
 		}
 	}
-	return nil
+	return l.WaitAPIService(ctx, metricsAPI)
 }
 
 // hostService makes a Service lead to this machine, which the API server follows for aggregated APIs and webhooks:
