@@ -50,9 +50,9 @@ type HorizontalPolicy struct {
 	// fallback is what to do when metrics fail. Without it replicas hold.
 	// +optional
 	Fallback *Fallback `json:"fallback,omitempty"`
-	// schedules raise the minimum or lower the maximum in windows of time. Where
-	// windows overlap, the highest minimum and the lowest maximum count, and the
-	// minimum goes before the maximum.
+	// schedules put a minimum, a maximum or both in the place of the target's own
+	// in windows of time. Where windows overlap, the highest minimum and the
+	// lowest maximum count, and the minimum goes before the maximum.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
@@ -143,7 +143,8 @@ type ReplicaSchedule struct {
 	// +kubebuilder:validation:MaxLength=63
 	Name            string `json:"name"`
 	RecurringWindow `json:",inline"`
-	// minReplicas inside the window.
+	// minReplicas inside the window. 0 needs an Object or External metric to end
+	// it, and counts as 1 without.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000000
@@ -153,14 +154,14 @@ type ReplicaSchedule struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000000
 	MaxReplicas *int32 `json:"maxReplicas,omitempty"`
-	// rampUp is the time from the window's opening in which the minimum rises
-	// evenly to minReplicas.
+	// rampUp is the time from the window's opening in which the minimum goes
+	// evenly from the target's own to minReplicas.
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
 	RampUp *metav1.Duration `json:"rampUp,omitempty"`
-	// rampDown is the time up to the window's close in which the minimum falls
+	// rampDown is the time up to the window's close in which the minimum goes
 	// evenly back.
 	// +optional
 	// +kubebuilder:validation:Type=string

@@ -171,6 +171,18 @@ func (s *sampler) externals(namespace string, m replicas.Metric, selector labels
 	out := replicas.Samples{At: utc(list.Items[0].Timestamp.Time), Values: make([]int64, len(list.Items))}
 	for i := range list.Items {
 		out.Values[i] = kube.Milli(list.Items[i].Value)
+		out.Oldest = older(out.Oldest, utc(list.Items[i].Timestamp.Time))
+	}
+	if out.Oldest.Equal(out.At) {
+		out.Oldest = time.Time{}
 	}
 	return out
+}
+
+// older is the earlier of two times, of which those that are not set do not count.
+func older(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }

@@ -27,39 +27,54 @@ const (
 type rule struct {
 	name  string
 	apply func(*turn) verdict
+	// last rules are asked about a settled count too.
+	last bool
 }
 
 // rules are asked in this order. Each leaves steps under its name or, for
 // metrics, under metric/<type>.
 func rules() []rule {
 	return []rule{
+		// The more cautious of the policy's mode and the binary's holds.
+		{name: "policy/mode", apply: chooseMode},
 		// Two writers never: what another controller acts on is left alone.
-		{"guard/writer", guardWriter},
+		{name: "guard/writer", apply: guardWriter},
 		// Without the target's scale nothing is known.
-		{"target/scale", readScale},
+		{name: "target/scale", apply: readScale},
 		// An object seen for the first time begins with the count that it has.
-		{"history/first-sight", firstSight},
+		{name: "history/first-sight", apply: firstSight},
 		// A count that goes to and fro is told of, whatever comes of this turn.
-		{"history/oscillation", tellOscillation},
+		{name: "history/oscillation", apply: tellOscillation},
+		// Schedules bound the count in place of the object.
+		{name: "policy/schedule", apply: schedule},
 		// A count of zero that we did not write means: do not scale.
-		{"target/zero", manualZero},
+		{name: "target/zero", apply: manualZero},
 		// Outside the spec's bounds no metric is asked.
-		{"bound/max", aboveMax},
-		{"bound/min", belowMin},
+		{name: "bound/max", apply: aboveMax},
+		{name: "bound/min", apply: belowMin},
 		// Pods are found by a selector that no other HPA's overlaps.
-		{"target/selector", selectPods},
-		// Each metric proposes a count; the highest wins, and with a metric
-		// missing nothing is scaled down.
-		{"metric", askMetrics},
-		{"metrics/highest", takeHighest},
+		{name: "target/selector", apply: selectPods},
+		// A sample that is too old is none.
+		{name: "policy/sample-age", apply: judgeAges},
+		// A count that goes to and fro is moved by larger deviations only.
+		{name: "policy/tolerance", apply: widenTolerance},
+		// Each metric proposes a count, at zero only from its threshold on; the
+		// highest wins, and with a metric missing nothing is scaled down.
+		{name: "metric", apply: askMetrics},
+		{name: "policy/activation", apply: activate},
+		{name: "metrics/highest", apply: takeHighest},
+		// Without any metric for long enough the fallback gives the count.
+		{name: "policy/fallback", apply: fallBack},
 		// Recent recommendations hold the count back.
-		{"window/stabilization", stabilize},
+		{name: "window/stabilization", apply: stabilize},
 		// So do the bounds, and the rate of change.
-		{"rate/limit", limitRate},
+		{name: "rate/limit", apply: limitRate},
 		// What leaves zero goes to the minimum at least.
-		{"bound/from-zero", leaveZero},
+		{name: "bound/from-zero", apply: leaveZero},
 		// Each direction has its pause after a change.
-		{"delay/direction", delay},
+		{name: "delay/direction", apply: delay},
+		// A pause holds everything, corrections to the bounds among it.
+		{name: "pause/direction", apply: pause, last: true},
 	}
 }
 
@@ -78,12 +93,18 @@ type turn struct {
 	metric string
 	// why sums up what brought the desired count about.
 	why string
+	// limits are the bounds in force, and own those of the object itself.
+	limits, own limits
+	fallback    fallback
+	// widened tells of a wider tolerance, empty where it is the usual.
+	widened string
 }
 
 // Decide says what to do about one object. It is pure: the same snapshot and
 // state give the same decision, byte for byte.
 func Decide(s Snapshot, state State) Decision {
 	t := &turn{s: &s, state: state, current: s.Scale.Spec}
+	t.limits, t.own = limitsOf(&s), limits{Min: s.HPA.Min, Max: s.HPA.Max}
 	t.d.Component = Component
 	t.d.Unit = decision.Unit{Kind: cmp.Or(s.HPA.Kind, Kind), Namespace: s.HPA.Namespace, Name: s.HPA.Name, UID: s.HPA.UID}
 	t.d.At = s.Now
@@ -92,8 +113,14 @@ func Decide(s Snapshot, state State) Decision {
 	t.d.DesiredBefore = keptDesired(&s)
 	verdict := proceed
 	for _, r := range rules() {
+		if verdict == settled && !r.last {
+			continue
+		}
 		t.rule = r.name
-		if verdict = r.apply(t); verdict != proceed {
+		if v := r.apply(t); v != proceed {
+			verdict = v
+		}
+		if verdict == blocked {
 			break
 		}
 	}
@@ -104,6 +131,7 @@ func Decide(s Snapshot, state State) Decision {
 	if s.Mode == ModeRecommend {
 		t.recommend(verdict == blocked)
 	}
+	t.attach()
 	t.withdraw()
 	return t.d
 }

@@ -143,4 +143,6 @@ const (
 	Acting = "QuartetActing"
 	// Recommends shows what mode Recommend would do, and is absent in mode Auto.
 	Recommends = "QuartetRecommends"
+	// Policed is True while a policy is attached, and absent otherwise.
+	Policed = "QuartetPolicy"
 )

@@ -14,7 +14,7 @@ func TestEveryStepIsExplained(t *testing.T) {
 	text := read(t, "../../docs/hpa.md")
 	names := map[string]bool{"mode/recommend": true}
 	for _, r := range rules() {
-		if r.name != "metric" && r.name != "delay/direction" {
+		if r.name != "metric" && r.name != "delay/direction" && r.name != "pause/direction" {
 			names[r.name] = true
 		}
 	}

@@ -52,7 +52,11 @@ func tell(d Decision, o decision.Outcome) string {
 	}
 	r := Render(d, o)
 	for _, c := range r.Conditions {
-		fmt.Fprintf(&b, "  condition %s=%s %s\n", c.Type, c.Status, c.Reason)
+		fmt.Fprintf(&b, "  condition %s=%s %s", c.Type, c.Status, c.Reason)
+		if c.Type == Policed {
+			b.WriteString(": " + c.Message)
+		}
+		b.WriteString("\n")
 	}
 	for _, e := range r.Events {
 		fmt.Fprintf(&b, "  event %s %s: %s\n", e.Type, e.Reason, e.Message)
@@ -105,6 +109,10 @@ func (w *world) word(f []string) error {
 		return w.pods(f[1:])
 	case "values", "each", "sample", "error":
 		return w.samples(f)
+	case "age":
+		return w.age(f[1:])
+	case "policy", "pause", "fallback", "window", "activation", "oscillation":
+		return w.policy(f)
 	case "rivals":
 		s.Rivals = f[1:]
 	case "writer":

@@ -69,8 +69,8 @@ type Window struct {
 	Closes time.Time `json:"closes"`
 	Min    *int32    `json:"min,omitempty"`
 	Max    *int32    `json:"max,omitempty"`
-	// RampUp is the time from Opens in which the minimum rises evenly from the
-	// object's own to Min, RampDown the time before Closes in which it falls back.
+	// RampUp is the time from Opens in which the minimum goes evenly from the
+	// object's own to Min, RampDown the time before Closes in which it goes back.
 	RampUp   time.Duration `json:"rampUp,omitempty"`
 	RampDown time.Duration `json:"rampDown,omitempty"`
 }

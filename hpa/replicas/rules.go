@@ -70,9 +70,15 @@ func takeHighest(t *turn) verdict {
 			highest, t.metric, winner = a.replicas, a.name, i
 		}
 	}
+	if failed < len(t.answers) {
+		t.findMetrics()
+	}
 	if first != nil {
 		text := fmt.Sprintf("invalid metrics (%d invalid out of %d), first error is: %s", failed, len(t.answers), first.full)
-		if failed >= len(t.answers) || highest < t.current {
+		if failed >= len(t.answers) {
+			return t.loseMetrics(t.noMetrics(first, text))
+		}
+		if highest < t.current {
 			return t.noMetrics(first, text)
 		}
 		t.d.Failure = FailureInternal
@@ -125,6 +131,11 @@ func stabilize(t *turn) verdict {
 		window = fmt.Sprintf("window of %s down", t.s.Config.DownscaleStabilization)
 	}
 	t.d.Observed.Recommendation = &slot
+	if t.fallback.inForce {
+		// It is remembered, so that a first low sample after an outage is held
+		// like any other, and not itself held by what was before the outage.
+		return proceed
+	}
 	t.condition(AbleToScale, decision.True, r.Reason, r.Message)
 	t.move(r, window)
 	return proceed
@@ -163,10 +174,10 @@ func leaveZero(t *turn) verdict {
 	if t.current != 0 || t.s.HPA.Min == 0 || !ownZero(t.s) || t.desired >= t.s.HPA.Min {
 		return proceed
 	}
-	t.step(t.s.HPA.Min, behavior.ReasonTooFew, causeBelowMin)
+	t.step(t.s.HPA.Min, behavior.ReasonTooFew, t.belowMinCause())
 	t.desired = t.s.HPA.Min
 	if t.d.Cause == "" {
-		t.d.Cause = causeBelowMin
+		t.d.Cause = t.belowMinCause()
 	}
 	return proceed
 }
@@ -176,15 +187,23 @@ func delay(t *turn) verdict {
 		Up: t.s.Config.UpscaleDelay, Down: t.s.Config.DownscaleDelay,
 		LastUp: t.state.LastUp, LastDown: t.state.LastDown,
 	}
+	upBy, downBy := "", ""
+	if p := t.s.Policy; p != nil && p.UpscaleDelay != nil {
+		d.Up, upBy = *p.UpscaleDelay, ", by "+p.Source
+	}
+	if p := t.s.Policy; p != nil && p.DownscaleDelay != nil {
+		d.Down, downBy = *p.DownscaleDelay, ", by "+p.Source
+	}
 	r, until := d.Hold(t.s.Now, t.current, t.desired)
 	if !r.Limited {
 		return proceed
 	}
+	by := downBy
 	t.rule = "delay/down"
 	if t.desired > t.current {
-		t.rule = "delay/up"
+		t.rule, by = "delay/up", upBy
 	}
 	t.condition(AbleToScale, decision.False, r.Reason, r.Message)
-	t.move(r, "until "+clockTime(until))
+	t.move(r, "until "+clockTime(until)+by)
 	return proceed
 }

@@ -184,6 +184,9 @@ type Samples struct {
 	SelectorError string `json:"selectorError,omitempty"`
 	// At is the time of the first sample.
 	At time.Time `json:"at,omitzero"`
+	// Oldest is the time of the oldest series where that is before At, or where
+	// the first has no time.
+	Oldest time.Time `json:"oldest,omitzero"`
 	// Pods are the samples by pod, for Resource, ContainerResource and Pods.
 	Pods map[string]PodSample `json:"pods,omitempty"`
 	// Values are the series of an External metric, or the one of an Object, in

@@ -117,13 +117,23 @@ func disabled(s *Snapshot) bool {
 }
 
 func outOfBounds(s *Snapshot) bool {
-	return s.Scale.Spec != 0 && (s.Scale.Spec > s.HPA.Max || s.Scale.Spec < s.HPA.Min)
+	return s.Scale.Spec != 0 && (s.Scale.Spec > s.HPA.Max || s.Scale.Spec < s.HPA.Min) || leavesZeroAtOnce(s)
 }
 
 // NeedsMetrics tells whether the decision will look at pods and samples. An
-// observer that knows the rest of the snapshot spares itself the queries
-// otherwise.
+// observer that knows the rest of the snapshot, the policy among it, spares
+// itself the queries otherwise.
 func NeedsMetrics(s *Snapshot) bool {
+	if s.Policy != nil {
+		laid, in := *s, limitsOf(s)
+		laid.Policy, laid.Mode = &Policy{Windows: s.Policy.Windows}, modeOf(s)
+		laid.HPA.Min, laid.HPA.Max = in.Min, in.Max
+		return laid.Mode != ModeOff && needsMetrics(&laid)
+	}
+	return needsMetrics(s)
+}
+
+func needsMetrics(s *Snapshot) bool {
 	// Without the state a contested object counts as ours sooner: its metrics are
 	// asked for in vain then.
 	return !(s.Mode == ModeAuto && otherWriter(s, State{}) != nil) &&
@@ -147,23 +157,31 @@ func aboveMax(t *turn) verdict {
 	}
 	t.desired = t.current
 	t.d.Cause = "Current number of replicas above Spec.MaxReplicas"
+	if t.limits.MaxBy != "" {
+		t.d.Cause = "Current number of replicas above the maximum of schedule " + t.limits.MaxBy
+	}
 	t.step(t.s.HPA.Max, behavior.ReasonTooMany, t.d.Cause)
 	t.desired = t.s.HPA.Max
 	return settled
 }
 
 func belowMin(t *turn) verdict {
-	if t.current == 0 || t.current >= t.s.HPA.Min {
+	if t.current >= t.s.HPA.Min || t.current == 0 && !leavesZeroAtOnce(t.s) {
 		return proceed
 	}
 	t.desired = t.current
-	t.d.Cause = causeBelowMin
+	t.d.Cause = t.belowMinCause()
 	t.step(t.s.HPA.Min, behavior.ReasonTooFew, t.d.Cause)
 	t.desired = t.s.HPA.Min
 	return settled
 }
 
-const causeBelowMin = "Current number of replicas below Spec.MinReplicas"
+func (t *turn) belowMinCause() string {
+	if t.limits.MinBy != "" {
+		return "Current number of replicas below the minimum of schedule " + t.limits.MinBy
+	}
+	return "Current number of replicas below Spec.MinReplicas"
+}
 
 var errNoSelector = errors.New("selector is required")
 
