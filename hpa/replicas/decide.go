@@ -41,6 +41,8 @@ func rules() []rule {
 		{name: "guard/writer", apply: guardWriter},
 		// Without the target's scale nothing is known.
 		{name: "target/scale", apply: readScale},
+		// A history that was kept is gone on with.
+		{name: "history/resume", apply: resume},
 		// An object seen for the first time begins with the count that it has.
 		{name: "history/first-sight", apply: firstSight},
 		// A count that goes to and fro is told of, whatever comes of this turn.

@@ -31,6 +31,9 @@ type State struct {
 	// MetricsLostAt is the first turn of those without a count from any metric,
 	// zero while there is one.
 	MetricsLostAt time.Time `json:"metricsLostAt,omitzero"`
+	// Resume is set while the state is one that was kept and read again, until the
+	// object's scale is seen.
+	Resume *Resume `json:"resume,omitempty"`
 }
 
 // What is kept of reversals: as far back, and as many, as a policy may ask for.
@@ -48,7 +51,8 @@ type Delta struct {
 	ActedAt        time.Time      `json:"actedAt,omitzero"`
 	MetricsLostAt  time.Time      `json:"metricsLostAt,omitzero"`
 	// MetricsFound tells that a metric gave a count again.
-	MetricsFound bool `json:"metricsFound,omitempty"`
+	MetricsFound bool     `json:"metricsFound,omitempty"`
+	Resumed      *Resumed `json:"resumed,omitempty"`
 }
 
 // Seed is what an object begins with: its count as the first recommendation,
@@ -81,6 +85,9 @@ func Commit(s State, d Decision, o decision.Outcome) State {
 }
 
 func apply(s State, d Delta) State {
+	if d.Resumed != nil {
+		s = resumed(s, *d.Resumed)
+	}
 	if d.Seed != nil {
 		s.Seeded = true
 		s.Recommendations = []behavior.Recommendation{d.Seed.Recommendation}

@@ -67,14 +67,28 @@ type Recorder[S, T, D any] interface {
 	Forget(unit decision.Unit)
 }
 
-// Config is what a Loop is made of. Publisher, Recorder and OnRecordError may
-// be nil.
+// Keeper makes states outlive the process.
+type Keeper[S, T, D any] interface {
+	// Guard is called before an action, with the turn as far as it came. It returns
+	// once it is kept what the action will mean for later turns, or nil where that
+	// cannot be. An error ends the turn: nothing is acted on, committed, recorded or
+	// shown.
+	Guard(ctx context.Context, turn Entry[S, T, D]) error
+	// Keep hears of the state that each turn left.
+	Keep(turn Entry[S, T, D], after T)
+	// Forget tells that the unit's state is gone.
+	Forget(unit decision.Unit)
+}
+
+// Config is what a Loop is made of. Publisher, Recorder, Keeper and
+// OnRecordError may be nil.
 type Config[S any, T any, D decision.Value] struct {
 	Rules     Rules[S, T, D]
 	Observer  Observer[S]
 	Actuator  Actuator[D]
 	Publisher Publisher[D]
 	Recorder  Recorder[S, T, D]
+	Keeper    Keeper[S, T, D]
 	// OnRecordError hears of entries the ledger could not take. A ledger that
 	// fails never stops a loop.
 	OnRecordError func(error)
@@ -114,8 +128,8 @@ func New[S any, T any, D decision.Value](cfg Config[S, T, D]) (*Loop[S, T, D], e
 }
 
 // Turn runs one observe, decide, act, commit for the unit and returns the
-// decision and what became of it. The error is the observer's; ErrGone has
-// made the loop forget the unit.
+// decision and what became of it. The error is the observer's or the keeper's;
+// ErrGone has made the loop forget the unit.
 func (l *Loop[S, T, D]) Turn(ctx context.Context, unit decision.Unit) (D, decision.Outcome, error) {
 	var none D
 	snapshot, err := l.cfg.Observer.Observe(ctx, unit, l.now())
@@ -128,14 +142,23 @@ func (l *Loop[S, T, D]) Turn(ctx context.Context, unit decision.Unit) (D, decisi
 	before := l.State(unit)
 	d := l.cfg.Rules.Decide(snapshot, before)
 
-	outcome := decision.Outcome{Result: decision.Unneeded}
+	entry := Entry[S, T, D]{Snapshot: snapshot, Before: before, Decision: d, Outcome: decision.Outcome{Result: decision.Unneeded}}
 	if d.Wanted() {
-		outcome = l.cfg.Actuator.Act(ctx, d)
+		if l.cfg.Keeper != nil {
+			if err := l.cfg.Keeper.Guard(ctx, entry); err != nil {
+				return none, decision.Outcome{}, fmt.Errorf("keep the state of %s before an action: %w", unit, err)
+			}
+		}
+		entry.Outcome = l.cfg.Actuator.Act(ctx, d)
 	}
-	l.commit(unit, l.cfg.Rules.Commit(before, d, outcome))
+	outcome := entry.Outcome
+	after := l.cfg.Rules.Commit(before, d, outcome)
+	l.commit(unit, after)
+	if l.cfg.Keeper != nil {
+		l.cfg.Keeper.Keep(entry, after)
+	}
 
 	if l.cfg.Recorder != nil {
-		entry := Entry[S, T, D]{Snapshot: snapshot, Before: before, Decision: d, Outcome: outcome}
 		if err := l.cfg.Recorder.Record(entry); err != nil && l.cfg.OnRecordError != nil {
 			l.cfg.OnRecordError(fmt.Errorf("record decision on %s: %w", unit, err))
 		}
@@ -157,14 +180,23 @@ func (l *Loop[S, T, D]) State(unit decision.Unit) T {
 	return l.states[unit]
 }
 
-// Restore sets a unit's state to what was persisted, before its first turn.
-func (l *Loop[S, T, D]) Restore(unit decision.Unit, state T) { l.commit(unit, state) }
+// Restore sets a unit's state to what was kept, before its first turn. What is
+// recorded of the unit starts anew with it.
+func (l *Loop[S, T, D]) Restore(unit decision.Unit, state T) {
+	l.commit(unit, state)
+	if l.cfg.Recorder != nil {
+		l.cfg.Recorder.Forget(unit)
+	}
+}
 
 // Forget drops the state of a unit that no longer exists.
 func (l *Loop[S, T, D]) Forget(unit decision.Unit) {
 	l.mu.Lock()
 	delete(l.states, unit)
 	l.mu.Unlock()
+	if l.cfg.Keeper != nil {
+		l.cfg.Keeper.Forget(unit)
+	}
 	if l.cfg.Recorder != nil {
 		l.cfg.Recorder.Forget(unit)
 	}

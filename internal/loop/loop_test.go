@@ -129,6 +129,9 @@ func TestEntryHoldsTheStateBeforeTheTurn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if s.forgot != 1 {
+		t.Errorf("the recorder was told %d times to start anew, want once", s.forgot)
+	}
 	if diff := cmp.Diff([]state{{Seen: 5}, {Seen: 6}}, s.befores); diff != "" {
 		t.Errorf("states recorded (-want +got):\n%s", diff)
 	}
@@ -149,6 +152,63 @@ func TestGoneUnitIsForgotten(t *testing.T) {
 	}
 	if got := l.State(unit); got != (state{}) || s.forgot != 1 {
 		t.Errorf("state %v, recorder told %d times", got, s.forgot)
+	}
+}
+
+// keeper remembers what it was told, and refuses where it is to.
+type keeper struct {
+	*shell
+	refuse error
+	kept   []state
+}
+
+func (k *keeper) Guard(_ context.Context, e loop.Entry[snapshot, state, decided]) error {
+	k.call("guard")
+	k.befores = append(k.befores, e.Before)
+	return k.refuse
+}
+
+func (k *keeper) Keep(e loop.Entry[snapshot, state, decided], after state) {
+	k.call("keep " + string(e.Outcome.Result))
+	k.kept = append(k.kept, after)
+}
+
+// A state is kept before the action that it forbids to repeat, and where that is
+// refused nothing more happens.
+func TestKeeper(t *testing.T) {
+	refused := errors.New("another replica leads")
+	cases := map[string]struct {
+		keeper keeper
+		calls  []string
+		state  state
+	}{
+		"an action": {keeper{shell: &shell{want: 3, acted: decision.Outcome{Result: decision.Succeeded}}},
+			[]string{"observe", "guard", "act", "keep Succeeded", "publish"}, state{Seen: 1, Scaled: 1}},
+		"no action": {keeper{shell: &shell{}}, []string{"observe", "keep Unneeded", "publish"}, state{Seen: 1}},
+		"refused":   {keeper{shell: &shell{want: 3}, refuse: refused}, []string{"observe", "guard"}, state{}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			cfg := config(c.keeper.shell)
+			cfg.Recorder, cfg.Keeper = nil, &c.keeper
+			l, err := loop.New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := l.Turn(t.Context(), unit); !errors.Is(err, c.keeper.refuse) {
+				t.Errorf("error %v, want %v", err, c.keeper.refuse)
+			}
+			if diff := cmp.Diff(c.calls, c.keeper.calls); diff != "" {
+				t.Errorf("order of calls (-want +got):\n%s", diff)
+			}
+			if got := l.State(unit); got != c.state || c.keeper.refuse == nil && c.keeper.kept[0] != c.state {
+				t.Errorf("state %v, kept %v, want %v", got, c.keeper.kept, c.state)
+			}
+			l.Forget(unit)
+			if c.keeper.forgot != 1 {
+				t.Errorf("told %d times that the unit is gone", c.keeper.forgot)
+			}
+		})
 	}
 }
 
