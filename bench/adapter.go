@@ -14,9 +14,13 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
+	externalmetrics "k8s.io/metrics/pkg/apis/external_metrics"
+	ctrlclient "sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/quartet-autoscaling/quartet/api/v1alpha1"
 	"github.com/quartet-autoscaling/quartet/test/lab/lab"
@@ -169,13 +173,9 @@ func (s *adapterStage) awaitReady(ctx context.Context) error {
 // the milliseconds that each read took from the moment at which it was due, so
 // that a read that had to wait for others counts its waiting.
 func (s *adapterStage) read(ctx context.Context) ([]float64, error) {
-	var clients []rest.Interface
-	for range scaleClients {
-		client, err := externalMetricsClient(s.lab.Config())
-		if err != nil {
-			return nil, err
-		}
-		clients = append(clients, client)
+	clients, err := s.readers(ctx)
+	if err != nil {
+		return nil, err
 	}
 	total := scaleReads * int(scaleFor/time.Second)
 	took := make([]float64, total)
@@ -197,6 +197,52 @@ func (s *adapterStage) read(ctx context.Context) ([]float64, error) {
 		return nil, fmt.Errorf("read a metric: %w", err)
 	}
 	return took, nil
+}
+
+// readers are clients with connections of their own, each after a first read.
+func (s *adapterStage) readers(ctx context.Context) ([]rest.Interface, error) {
+	var clients []rest.Interface
+	for i := range scaleClients {
+		config, err := s.reader(ctx, "reader-"+strconv.Itoa(i))
+		if err != nil {
+			return nil, err
+		}
+		client, err := externalMetricsClient(config)
+		if err != nil {
+			return nil, err
+		}
+		// The API server hears of a binding some time after it was made.
+		err = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+			_, err := readMetric(ctx, client, scaleNamespace(0), scaleMetric(0))
+			return err == nil, nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("read as a ServiceAccount: %w", err)
+		}
+		clients = append(clients, client)
+	}
+	return clients, nil
+}
+
+// reader is a ServiceAccount with the rights of a controller that reads metrics.
+func (s *adapterStage) reader(ctx context.Context, name string) (*rest.Config, error) {
+	meta := metav1.ObjectMeta{Namespace: corev1.NamespaceDefault, Name: name}
+	for _, object := range []ctrlclient.Object{
+		&corev1.ServiceAccount{ObjectMeta: meta},
+		&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: []rbacv1.PolicyRule{
+			{APIGroups: []string{externalmetrics.GroupName}, Resources: []string{"*"}, Verbs: []string{"list"}},
+		}},
+		&rbacv1.ClusterRoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: name},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
+			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: meta.Namespace, Name: name}},
+		},
+	} {
+		if err := s.lab.Client().Create(ctx, object); err != nil {
+			return nil, fmt.Errorf("create a reader: %w", err)
+		}
+	}
+	return s.lab.ServiceAccountConfig(ctx, meta.Namespace, name)
 }
 
 // residentMiB is the memory of a process that is in RAM.

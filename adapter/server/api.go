@@ -28,11 +28,15 @@ const apiComponent = "adapter"
 type providers struct {
 	external provider.ExternalMetricsProvider
 	custom   provider.CustomMetricsProvider
+	// chain is what reads go through, withReads; nil leaves them to the generic
+	// server's.
+	chain func(api, generic http.Handler, c *genericapiserver.Config) http.Handler
 }
 
 // providersOf answers from memory, and asks peers for what is not there.
 func providersOf(held memory, objects Inventory, peers *peer.Set) providers {
 	return providers{
+		chain:    withReads,
 		external: &externalProvider{table: held.table, clock: clock.RealClock{}, observer: held.metrics, peers: peers},
 		custom:   &customProvider{table: held.table, objects: objects, clock: clock.RealClock{}, observer: held.metrics},
 	}
@@ -50,7 +54,12 @@ func newAPI(c serving.Config, p providers, last *decisionapi.Store, beside ...de
 	generic.AggregatedDiscoveryGroupManager = newLiveDiscovery(p)
 	chain := generic.BuildHandlerChainFunc
 	generic.BuildHandlerChainFunc = func(api http.Handler, c *genericapiserver.Config) http.Handler {
-		return chain(checkSelectors(api), c)
+		checked := checkSelectors(api)
+		generic := chain(checked, c)
+		if p.chain == nil {
+			return generic
+		}
+		return p.chain(checked, generic, c)
 	}
 	config := apiserver.Config{GenericConfig: generic.Config}
 	built, err := config.Complete(nil).New(Name, p.custom, p.external)

@@ -63,6 +63,7 @@ func (a *api) providers(t *testing.T, peers *peer.Set) providers {
 	t.Helper()
 	a.objects = newCluster(t)
 	return providers{
+		chain:    withReads,
 		external: &externalProvider{table: a.table, clock: a.clock, observer: reads{}, peers: peers},
 		custom:   &customProvider{table: a.table, objects: a.objects.inventory, clock: a.clock, observer: reads{}},
 	}

@@ -28,16 +28,17 @@ import (
 )
 
 // The benchmarks of reads put the same requests to the same server, made by newAPI,
-// once with our providers and once with custom-metrics-apiserver's own test
-// provider; what they differ by is the provider.
+// once with our providers behind our chain for reads (withReads), and once with
+// custom-metrics-apiserver's own test provider behind the generic server's chain,
+// which is what that library serves by.
 //
-// In the path of both: the handler chain of the secure port with delegated
-// authentication and authorization (real ones, whose answers are cached for 10 s; a
-// user who may do everything), the limit of requests in flight, the timeout, the
-// check of selectors, routing, custom-metrics-apiserver's handlers, and the encoding
-// of the answer as JSON into memory. In ours besides: the look-up among 5,000
-// metrics, the judging of the sample's age, the rules of peers (none), the metric
-// that counts reads.
+// In the path of both: delegated authentication and authorization (real ones, whose
+// answers are cached for 10 s; a user who may do everything), the limit of requests
+// in flight, a deadline, the check of selectors, routing, custom-metrics-apiserver's
+// handlers, and the encoding of the answer as JSON into memory. In ours besides: the
+// look-up among 5,000 metrics, the judging of the sample's age, the rules of peers
+// (none), the metric that counts reads. In theirs besides: what the generic chain
+// has for each request and ours leaves out, see withReads.
 //
 // Not in the path of either: TCP and TLS, HTTP's framing, the aggregation layer,
 // and polls that change the table meanwhile.
