@@ -42,7 +42,7 @@ type Polled struct {
 
 // Config is what a Collector is made of.
 type Config struct {
-	Clock clock.Clock
+	Clock clock.WithDelayedExecution
 	// Notify is called with a subscriber's ID when its poll has a result. It must
 	// not block.
 	Notify func(id string)
@@ -147,7 +147,7 @@ func (c *Collector) pollerFor(s, old Subscription, had bool) (*poller, error) {
 		p.known.poll = c.pollers[old.Query.Key()].result().poll
 	}
 	c.pollers[s.Query.Key()], c.shared[p.shareKey] = p, p
-	go p.run()
+	p.start()
 	return p, nil
 }
 

@@ -153,14 +153,6 @@ func (g *gate) ended(ctx context.Context, s standing, try bool, err error) {
 		return
 	}
 	for p := range g.users {
-		signal(p.reopened)
-	}
-}
-
-// signal leaves a word for one who may be busy.
-func signal(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
+		p.say(reopened)
 	}
 }

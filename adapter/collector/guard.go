@@ -7,22 +7,14 @@ import (
 	"github.com/quartet-autoscaling/quartet/adapter/source"
 )
 
-// poll asks a source, and outlives what it does. It asks in a goroutine that ends
-// with the answer: clients need deep stacks, and thousands of pollers that wait for
-// their next turn would each keep one.
+// poll asks a source, and outlives what it does.
 func poll(ctx context.Context, p source.Poller) (reading query.Reading, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		defer func() {
-			if panicked := recover(); panicked != nil {
-				reading, err = query.Reading{}, source.Broken("poll", panicked)
-			}
-		}()
-		reading, err = p.Poll(ctx)
+	defer func() {
+		if panicked := recover(); panicked != nil {
+			reading, err = query.Reading{}, source.Broken("poll", panicked)
+		}
 	}()
-	<-done
-	return reading, err
+	return p.Poll(ctx)
 }
 
 // watch has a source tell of changes, and outlives what it does.

@@ -1,9 +1,9 @@
 package collector
 
 import (
+	"cmp"
 	"context"
 	"hash/fnv"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -37,7 +37,7 @@ type result struct {
 	at time.Time
 }
 
-// poller polls one query in a goroutine of its own.
+// poller polls one query.
 type poller struct {
 	cfg    Config
 	query  source.Query
@@ -45,31 +45,34 @@ type poller struct {
 	gate   *gate
 	random *rand.Rand
 	ctx    context.Context //nolint:containedctx // the poller's own life, ended by stop
-	stop   context.CancelFunc
-	// These wake the goroutine: sooner when a wait has become too long, pushed when
-	// the system tells of a change, reopened when the server answers again.
-	sooner, pushed, reopened chan struct{}
-	// shareKey names the query among replicas; shared wakes the goroutine when
-	// another replica told of it, or when it may have come to another owner.
+	cancel context.CancelFunc
+	turns  turns
+	// shareKey names the query among replicas.
 	shareKey string
-	shared   chan struct{}
 
 	mu    sync.Mutex
 	known result
-	// heard is when another replica last told something newer of the query.
-	heard       time.Time
-	subscribers map[string]Subscription
+	// told is when another replica last told something newer of the query.
+	told time.Time
+	// subscribers are in the order of their IDs; there is one, mostly.
+	subscribers []subscriber
 }
 
+// subscriber is what a poller keeps of a Subscription.
+type subscriber struct {
+	id                string
+	interval, timeout time.Duration
+}
+
+func byID(s subscriber, id string) int { return cmp.Compare(s.id, id) }
+
 func newPoller(cfg Config, q source.Query, opened source.Poller, g *gate) *poller {
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background())
 	return &poller{
 		cfg: cfg, query: q, source: opened, gate: g,
 		random: randomOf(q, 0),
-		ctx:    ctx, stop: stop,
-		sooner: make(chan struct{}, 1), pushed: make(chan struct{}, 1), reopened: make(chan struct{}, 1),
-		shareKey: shareKey(q), shared: make(chan struct{}, 1),
-		subscribers: map[string]Subscription{},
+		ctx:    ctx, cancel: cancel,
+		shareKey: shareKey(q),
 	}
 }
 
@@ -86,11 +89,15 @@ func randomOf(q source.Query, stream uint64) *rand.Rand {
 func (p *poller) join(s Subscription) {
 	p.mu.Lock()
 	before := p.interval()
-	p.subscribers[s.ID] = s
+	i, had := slices.BinarySearchFunc(p.subscribers, s.ID, byID)
+	if !had {
+		p.subscribers = slices.Insert(p.subscribers, i, subscriber{})
+	}
+	p.subscribers[i] = subscriber{id: s.ID, interval: s.Interval, timeout: s.Timeout}
 	shorter := before > 0 && p.interval() < before
 	p.mu.Unlock()
 	if shorter {
-		signal(p.sooner)
+		p.say(sooner)
 	}
 }
 
@@ -98,7 +105,9 @@ func (p *poller) join(s Subscription) {
 func (p *poller) leave(id string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.subscribers, id)
+	if i, had := slices.BinarySearchFunc(p.subscribers, id, byID); had {
+		p.subscribers = slices.Delete(p.subscribers, i, i+1)
+	}
 	return len(p.subscribers)
 }
 
@@ -113,8 +122,8 @@ func (p *poller) result() result {
 func (p *poller) interval() time.Duration {
 	var shortest time.Duration
 	for _, s := range p.subscribers {
-		if shortest == 0 || s.Interval < shortest {
-			shortest = s.Interval
+		if shortest == 0 || s.interval < shortest {
+			shortest = s.interval
 		}
 	}
 	return shortest
@@ -124,65 +133,9 @@ func (p *poller) interval() time.Duration {
 func (p *poller) timeout() time.Duration {
 	var longest time.Duration
 	for _, s := range p.subscribers {
-		longest = max(longest, s.Timeout)
+		longest = max(longest, s.timeout)
 	}
 	return longest
-}
-
-// run polls until the poller is stopped.
-func (p *poller) run() {
-	defer p.source.Close()
-	var watching sync.WaitGroup
-	defer watching.Wait()
-	if pusher, ok := p.source.(source.Pusher); ok {
-		watching.Go(func() { p.watch(pusher, randomOf(p.query, 1)) })
-	}
-	began := p.cfg.Clock.Now()
-	due := began.Add(time.Duration(p.random.Int64N(int64(firstSpread))))
-	if !p.mine() {
-		due = p.due(began)
-	}
-	for p.sleep(due, began) {
-		began = p.cfg.Clock.Now()
-		p.poll()
-		due = p.due(began)
-	}
-}
-
-// sleep waits until the next poll is due, or less where something asks for it
-// sooner; began is the beginning of the last one. It gives false when the poller
-// was stopped.
-func (p *poller) sleep(due, began time.Time) bool {
-	for {
-		timer := p.cfg.Clock.NewTimer(due.Sub(p.cfg.Clock.Now()))
-		select {
-		case <-p.ctx.Done():
-			timer.Stop()
-			return false
-		case <-timer.C():
-			return p.ctx.Err() == nil
-		case <-p.sooner:
-			due = earlier(due, p.due(began))
-		case <-p.shared:
-			due = p.due(began)
-		case <-p.pushed:
-			if p.mine() {
-				due = earlier(due, began.Add(p.pushGap()))
-			}
-		case <-p.reopened:
-			if p.mine() && p.standing() == doubtful {
-				due = earlier(due, p.cfg.Clock.Now())
-			}
-		}
-		timer.Stop()
-	}
-}
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
 }
 
 // pushGap is the time from the last poll to one that a word of change asks for.
@@ -274,7 +227,16 @@ func (p *poller) keep(reading query.Reading, refused bool, err error) []string {
 	if p.cfg.Sharing != nil && len(p.subscribers) > 0 {
 		p.cfg.Sharing.Polled(p.shareKey, Shared{At: p.known.at, Poll: p.known.poll})
 	}
-	return slices.Sorted(maps.Keys(p.subscribers))
+	return p.ids()
+}
+
+// ids are those of the subscribers, sorted. The caller holds the mutex.
+func (p *poller) ids() []string {
+	ids := make([]string, len(p.subscribers))
+	for i, s := range p.subscribers {
+		ids[i] = s.id
+	}
+	return ids
 }
 
 // next is the time from the beginning of one poll to that of the next: the

@@ -52,5 +52,5 @@ func (p *poller) changed() {
 	if p.cfg.Observer != nil {
 		p.cfg.Observer.Pushed(p.query.Kind())
 	}
-	signal(p.pushed)
+	p.say(pushed)
 }

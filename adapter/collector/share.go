@@ -3,8 +3,6 @@ package collector
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/quartet-autoscaling/quartet/adapter/query"
@@ -63,7 +61,7 @@ func (c *Collector) Reassign() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, p := range c.pollers {
-		signal(p.shared)
+		p.say(shared)
 	}
 }
 
@@ -80,8 +78,8 @@ func (p *poller) due(began time.Time) time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	last := began
-	if p.heard.After(last) {
-		last = p.heard
+	if p.told.After(last) {
+		last = p.told
 	}
 	if p.mine() {
 		return last.Add(wait)
@@ -108,10 +106,10 @@ func (p *poller) deliver(s Shared) []string {
 	// That it cannot reach the server may be that replica's own trouble: from then on
 	// this one tries too, now and then.
 	if !poll.Failing || answered(failureOf(poll)) {
-		p.heard = p.cfg.Clock.Now()
+		p.told = p.cfg.Clock.Now()
 	}
-	signal(p.shared)
-	return slices.Sorted(maps.Keys(p.subscribers))
+	p.say(shared)
+	return p.ids()
 }
 
 // failureOf is the error that a poll ended with, as far as the reason.

@@ -55,7 +55,7 @@ type Config struct {
 	// OtherCustomAdapter is the same for custom metrics.
 	OtherCustomAdapter func() string
 	Mode               query.Mode
-	Clock              clock.Clock
+	Clock              clock.WithDelayedExecution
 	Log                *slog.Logger
 }
 
@@ -135,7 +135,7 @@ func New(cfg Config) (*Controller, error) {
 }
 
 // realOr gives the queue a clock with tickers; only the real one has them all.
-func realOr(c clock.Clock) clock.WithTicker {
+func realOr(c clock.WithDelayedExecution) clock.WithTicker {
 	if t, ok := c.(clock.WithTicker); ok {
 		return t
 	}
