@@ -26,7 +26,7 @@ func render(before v1alpha1.MetricSourceStatus, d query.Decision, now time.Time)
 	for _, c := range d.Conditions {
 		apimeta.SetStatusCondition(&next.Conditions, metav1.Condition{
 			Type: c.Type, Status: metav1.ConditionStatus(c.Status), Reason: c.Reason, Message: cut(c.Message, maxMessage),
-			ObservedGeneration: d.Generation, LastTransitionTime: metav1.NewTime(now),
+			ObservedGeneration: d.Generation, LastTransitionTime: metav1.NewTime(now.Truncate(time.Second)),
 		})
 	}
 	fresh, _ := d.Find(query.ConditionFresh)

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -43,8 +44,9 @@ type statusWriter struct {
 }
 
 type written struct {
-	uid    types.UID
-	status v1alpha1.MetricSourceStatus
+	uid types.UID
+	// status is nil once the cache has it.
+	status *v1alpha1.MetricSourceStatus
 	at     time.Time
 }
 
@@ -120,8 +122,8 @@ func (w *statusWriter) write(ctx context.Context, key types.NamespacedName) {
 		return // gone or made anew: a turn of its own forgets or decides
 	}
 	o = o.copied() // the cache's own is shared
-	if wrote && before.uid == o.GetUID() {
-		*o.status = before.status
+	if wrote && before.uid == o.GetUID() && before.status != nil {
+		w.caughtUp(key, o, before)
 	}
 	now := w.cfg.Clock.Now()
 	next := render(*o.status, *d, now)
@@ -144,9 +146,24 @@ func (w *statusWriter) write(ctx context.Context, key types.NamespacedName) {
 	w.report(o, next)
 	w.mu.Lock()
 	if _, still := w.wanted[key]; still {
-		w.written[key] = written{uid: o.GetUID(), status: next, at: now}
+		w.written[key] = written{uid: o.GetUID(), status: &next, at: now}
 	}
 	w.mu.Unlock()
+}
+
+// caughtUp takes what was written in place of a cache that lags behind, and drops it
+// once the cache has it.
+func (w *statusWriter) caughtUp(key types.NamespacedName, o *object, before written) {
+	if !equality.Semantic.DeepEqual(*o.status, *before.status) {
+		*o.status = *before.status
+		return
+	}
+	before.status = nil
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, still := w.written[key]; still {
+		w.written[key] = before
+	}
 }
 
 // valuesPause is the time between two writes of one object's values.

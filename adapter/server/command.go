@@ -75,7 +75,7 @@ func lead(ctx context.Context, cfg leader.Config, work func(context.Context) err
 // garbage is collected. What is in use grows with the number of objects and lives
 // long; what a read or a poll makes dies at once, so collecting sooner costs little
 // and keeps the process at about two thirds of the size that Go would give it.
-const collectPercent = 40
+const collectPercent = 30
 
 // collectSooner sets that, unless the environment says otherwise.
 func collectSooner() {
