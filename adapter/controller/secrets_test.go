@@ -40,7 +40,8 @@ func TestAnAPIServerThatHangsHoldsNoReadingBack(t *testing.T) {
 				}
 			}
 		}
-		w.wantCondition("secret-7", "Ready", metav1.ConditionFalse, "SecretNotReadable", "did not answer")
+		// One of them may be asking again just now; the others say that it did not answer.
+		w.wantCondition("secret-7", "Ready", metav1.ConditionFalse, "SecretNotReadable", "cannot be read")
 		w.hang(false)
 		w.wait(15 * time.Second)
 		for _, name := range names {
