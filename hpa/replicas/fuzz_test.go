@@ -17,6 +17,7 @@ func FuzzDecide(f *testing.F) {
 	for seed := range uint64(20) {
 		f.Add(seed, []byte(nil))
 	}
+	f.Add(uint64(2), []byte(`{"policy":{"source":"p","windows":[{"opens":"0001-01-01T00:00:00Z","closes":"9999-01-01T00:00:00Z","min":-5,"rampUp":9223372036854775807,"rampDown":-1}],"pause":{"direction":""},"fallback":{"policy":"","replicas":-3},"oscillation":{"changes":-1}}}`))
 	f.Add(uint64(1), []byte(`{"scale":{"spec":2147483647,"status":-1,"selector":"a"},"hpa":{"max":-5,"metrics":[{"type":"External","averageValue":-1}]}}`))
 	f.Fuzz(func(t *testing.T, seed uint64, patch []byte) {
 		s, state := randomTurn(seed)
@@ -36,8 +37,8 @@ func FuzzDecide(f *testing.F) {
 		if diff := cmp.Diff(stateBefore, encode(t, state)); diff != "" {
 			t.Errorf("the state changed:\n%s", diff)
 		}
-		if d.Act && s.HPA.Min <= s.HPA.Max && (d.To < s.HPA.Min || d.To > s.HPA.Max) {
-			t.Errorf("acts on %d, outside %d to %d", d.To, s.HPA.Min, s.HPA.Max)
+		if l := limitsOf(&s); d.Act && l.Min <= l.Max && (d.To < l.Min || d.To > l.Max) {
+			t.Errorf("acts on %d, outside %d to %d", d.To, l.Min, l.Max)
 		}
 	})
 }
@@ -63,6 +64,9 @@ func randomTurn(seed uint64) (Snapshot, State) {
 	s.HPA.Status.ScaledToZero = r.IntN(2) == 0
 	s.Mode = []string{ModeAuto, ModeAuto, ModeRecommend}[r.IntN(3)]
 	randomMetrics(r, &s)
+	if r.IntN(2) == 0 {
+		s.Policy = randomPolicy(r, s.Now)
+	}
 	var state State
 	at := s.Now.Add(-10 * time.Minute)
 	for range r.IntN(8) {
