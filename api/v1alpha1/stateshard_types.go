@@ -49,8 +49,8 @@ type StateShardSpec struct {
 
 // StateShard is durable state of a component: written once a pass, before the
 // actions that it guards, so that a kill or a change of leader forgets nothing.
-// Nobody but the component edits it. Not served by any binary of this version;
-// the acting binaries will write it.
+// Nobody but the component edits it. hpa-controller keeps what windows, policies
+// and delays look back on in such objects, in its own namespace; see docs/hpa.md.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:categories=quartet,shortName=qss

@@ -42,6 +42,7 @@ var permissions = map[string][]string{
 		"pods list watch",
 	},
 	"Role quartet:hpa-controller:leader-election": leading("hpa-controller"),
+	"Role quartet:hpa-controller:state":           {"autoscaling.quartet.dev/stateshards list create update delete"},
 	"quartet:vpa-recommender": {
 		"*/*/scale get",
 		"apps/daemonsets list watch",

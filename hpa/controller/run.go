@@ -54,6 +54,8 @@ type controller struct {
 	publisher *publisher
 	// reactions is nil where they are switched off.
 	reactions *reactions
+	// history is nil where nothing is kept.
+	history *history
 	// ledger is nil without --ledger-dir.
 	ledger *writer
 }
@@ -70,6 +72,9 @@ func build(ctx context.Context, frame *component.Frame, s settings) (*controller
 	if c.reactions, err = newReactions(frame.REST, c.objects, s.options); err != nil {
 		return nil, err
 	}
+	if c.history, err = newHistory(ctx, frame, s, clients.Registry); err != nil {
+		return nil, err
+	}
 	if c.ledger, err = component.OpenLedger[replicas.Snapshot, replicas.State, replicas.Decision](frame); err != nil {
 		return nil, err
 	}
@@ -80,7 +85,7 @@ func build(ctx context.Context, frame *component.Frame, s settings) (*controller
 func (c *controller) assemble(ctx context.Context, s settings, o *observer) error {
 	config := loop.Config[replicas.Snapshot, replicas.State, replicas.Decision]{
 		Rules: replicas.Rules(), Observer: o, Actuator: &actuator{scales: o.scales},
-		Publisher: c.publisher,
+		Publisher: c.publisher, Keeper: c.history.keeper(),
 	}
 	turning, err := component.NewLoop(ctx, config, c.ledger)
 	if err != nil {
@@ -115,7 +120,7 @@ func (c *controller) lead(ctx context.Context) error {
 	if !c.listed().Wait(ctx) {
 		return nil
 	}
-	return c.workers.run(ctx)
+	return c.history.lead(ctx, c.workers)
 }
 
 // work is what the frame runs. Its checks tell whether this replica could work, and
@@ -129,6 +134,7 @@ func (c *controller) work(frame *component.Frame) component.Work {
 			frame.LeaderCheck(),
 			{Name: "other-writers", Func: c.publisher.otherWriters},
 			c.reactions.check(),
+			c.history.check(),
 			c.objects.scalers.check(),
 		},
 	}

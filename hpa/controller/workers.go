@@ -117,7 +117,7 @@ func (w *workers) turn(ctx context.Context, key object) (again bool) {
 		// Another object of the name may have come: the next turn sees it.
 		return w.objects.get(key) != nil
 	case err != nil:
-		telemetry.Logger(ctx).LogAttrs(ctx, slog.LevelError, "Could not observe", slog.String("hpa", key.String()), slog.Any("error", err))
+		telemetry.Logger(ctx).LogAttrs(ctx, slog.LevelError, "Could not take a turn", slog.String("hpa", key.String()), slog.Any("error", err))
 	default:
 		w.counted(d, outcome, time.Since(start))
 		w.reactions.turned(key, d, outcome)

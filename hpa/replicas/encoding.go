@@ -10,10 +10,11 @@ import (
 	"github.com/quartet-autoscaling/quartet/hpa/behavior"
 )
 
-// StateVersion is the version of AppendState's form. DecodeState reads no other.
-const StateVersion = 1
+// stateVersion is AppendState's form, and begins what it writes. DecodeState
+// reads no other.
+const stateVersion = 1
 
-// The flags that begin an encoded state.
+// The flags of an encoded state.
 const (
 	flagSeeded = 1 << iota
 	// flagRest: what has no form of its own follows at the end, as JSON.
@@ -43,7 +44,7 @@ func AppendState(out []byte, s State) ([]byte, error) {
 	if string(text) != "{}" {
 		flags |= flagRest
 	}
-	out = append(out, flags)
+	out = append(out, stateVersion, flags)
 	if flags&flagPlain == 0 {
 		w := stateWriter{out: out}
 		w.state(s)
@@ -128,11 +129,14 @@ var errStateForm = errors.New("decode a state: it is cut short or no state")
 // DecodeState reads what AppendState wrote. Any bytes give a state or an error;
 // what it takes to read them is in proportion to their number.
 func DecodeState(data []byte) (State, error) {
-	if len(data) == 0 {
+	if len(data) < 2 {
 		return State{}, errStateForm
 	}
-	flags := data[0]
-	r := stateReader{in: data[1:]}
+	if data[0] != stateVersion {
+		return State{}, fmt.Errorf("decode a state: its form is %d, this build knows %d", data[0], stateVersion)
+	}
+	flags := data[1]
+	r := stateReader{in: data[2:]}
 	var s State
 	if flags&flagPlain == 0 {
 		s = r.state()

@@ -190,8 +190,8 @@ func FuzzDecodeState(f *testing.F) {
 		}
 		f.Add(data)
 	}
-	f.Add([]byte{0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x7f})
-	f.Add([]byte("\x06{\"seeded\":true,\"lastUp\":\"9999-01-01T00:00:00Z\"}"))
+	f.Add([]byte{1, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x7f})
+	f.Add([]byte("\x01\x06{\"seeded\":true,\"lastUp\":\"9999-01-01T00:00:00Z\"}"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := DecodeState(data)
 		if err != nil {

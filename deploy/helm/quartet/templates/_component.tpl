@@ -301,6 +301,32 @@ subjects:
 {{- end }}
 
 {{/*
+Keeping states in StateShards of the release's namespace. Their names follow from
+their number, which grows: RBAC cannot list them.
+*/}}
+{{- define "quartet.stateShards" -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  {{- include "quartet.metadata" (merge (dict "object" (printf "quartet:%s:state" .name)) .) | nindent 2 }}
+rules:
+  - apiGroups: [autoscaling.quartet.dev]
+    resources: [stateshards]
+    verbs: [list, create, update, delete]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  {{- include "quartet.metadata" (merge (dict "object" (printf "quartet:%s:state" .name)) .) | nindent 2 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: Role
+  name: quartet:{{ .name }}:state
+subjects:
+  {{- include "quartet.subject" . | nindent 2 }}
+{{- end }}
+
+{{/*
 Reading leases of others, by name: leases is {object, namespace, names}, object
 being the name of the Role.
 */}}
