@@ -47,6 +47,9 @@ func rules() []rule {
 		{name: "history/first-sight", apply: firstSight},
 		// A count that goes to and fro is told of, whatever comes of this turn.
 		{name: "history/oscillation", apply: tellOscillation},
+		// So is what else acts on the target, or on what metrics are percentages of.
+		{name: "target/other-writer", apply: tellSetter},
+		{name: "target/contention", apply: tellContention},
 		// Schedules bound the count in place of the object.
 		{name: "policy/schedule", apply: schedule},
 		// A count of zero that we did not write means: do not scale.
@@ -56,6 +59,10 @@ func rules() []rule {
 		{name: "bound/min", apply: belowMin},
 		// Pods are found by a selector that no other HPA's overlaps.
 		{name: "target/selector", apply: selectPods},
+		// Of the pods that it finds, only those that the target owns count.
+		{name: "target/pods", apply: tellStrays},
+		// What a rollout adds or lacks for a while is no load and no idleness.
+		{name: "target/rollout", apply: watchRollout},
 		// A sample that is too old is none.
 		{name: "policy/sample-age", apply: judgeAges},
 		// A count that goes to and fro is moved by larger deviations only.

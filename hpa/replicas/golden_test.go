@@ -121,6 +121,8 @@ func (w *world) word(f []string) error {
 		w.refuse = strings.Join(f[1:], " ")
 	case "restart":
 		w.state = State{}
+	case "rollout", "setter", "sharers", "vertical", "strays":
+		return w.around(f)
 	default:
 		return fmt.Errorf("unknown word")
 	}

@@ -115,6 +115,9 @@ func readUtilization(s *Snapshot, m Metric, samples Samples) (reading, error) {
 	if err != nil {
 		return reading{}, err
 	}
+	if s.rolling() {
+		r = r.judgeRollout(s, steadyPods(s, samples, RequestKey(m.Name, m.Container)), tolerances(s), ofRequests(target))
+	}
 	r.note = fmt.Sprintf("%d%% of the requests, target %d%%: %s; %s", r.percent, target, r.note, ago(s.Now, samples.At))
 	return r, nil
 }
@@ -135,6 +138,9 @@ func readAverage(s *Snapshot, m Metric, samples Samples, judged bool, kind strin
 	r, err := t.perPod(s.Scale.Spec, tolerances(s), t.average(target))
 	if err != nil {
 		return reading{}, err
+	}
+	if s.rolling() {
+		r = r.judgeRollout(s, steadyPods(s, samples, ""), tolerances(s), ofValue(target))
 	}
 	r.note = fmt.Sprintf("%s per pod, target %s: %s; %s", milli(r.usage), milli(target), r.note, ago(s.Now, samples.At))
 	return r, nil

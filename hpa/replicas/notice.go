@@ -11,16 +11,34 @@ import (
 const (
 	// Oscillating: the count goes to and fro.
 	Oscillating = "QuartetOscillating"
+	// ReplicasWriter: another field manager sets the target's count.
+	ReplicasWriter = "QuartetReplicasWriter"
+	// Contended: something else acts on the target, or on what its metrics are
+	// percentages of.
+	Contended = "QuartetContended"
+	// StrayPods: the selector matches pods that are not the target's.
+	StrayPods = "QuartetStrayPods"
 )
 
-// ReasonOscillates is the reason of Oscillating.
-const ReasonOscillates = "DirectionChanges"
+// Reasons of these conditions, and of the events that tell of their beginning.
+const (
+	ReasonOscillates         = "DirectionChanges"
+	ReasonOtherFieldManager  = "OtherFieldManager"
+	ReasonSharedTarget       = "SharedTarget"
+	ReasonVerticalSameMetric = "VerticalSameMetric"
+	ReasonMissingRequests    = "MissingRequests"
+	ReasonOtherOwner         = "OtherOwner"
+)
 
 // Notices are the types of the conditions that only tell and change no count.
-func Notices() []string { return []string{Oscillating} }
+func Notices() []string { return []string{Oscillating, ReplicasWriter, Contended, StrayPods} }
 
 // NoticeReasons are the reasons of these, which their events have too.
-func NoticeReasons() []string { return []string{ReasonOscillates} }
+func NoticeReasons() []string {
+	return []string{
+		ReasonOscillates, ReasonOtherFieldManager, ReasonSharedTarget, ReasonVerticalSameMetric, ReasonMissingRequests, ReasonOtherOwner,
+	}
+}
 
 // notice shows a condition of the kind, leaves a step, and tells an event where
 // the object does not show the condition yet. The message must not hold what

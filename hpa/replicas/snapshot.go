@@ -20,14 +20,25 @@ type Snapshot struct {
 	// Policy is what is attached to the object, nil for nothing.
 	Policy *Policy `json:"policy,omitempty"`
 	Scale  Scale   `json:"scale"`
+	// Setter is who else owns the target's count, the last where there are several;
+	// nil where nobody does or it is not known.
+	Setter *Setter `json:"setter,omitempty"`
+	// Sharers are other objects that scale the same target, as "Kind name", sorted.
+	Sharers []string `json:"sharers,omitempty"`
+	// Verticals are the VerticalPodAutoscalers of the target that act, by name.
+	Verticals []Vertical `json:"verticals,omitempty"`
+	// Rollout is the target's last rollout, nil where none is known.
+	Rollout *Rollout `json:"rollout,omitempty"`
 	// Writer is another controller that writes the object's status, where there
 	// is one.
 	Writer *Writer `json:"writer,omitempty"`
 	// Rivals are the HPAs (namespace/name, sorted, this one among them) whose
 	// selectors match a pod of this one. Fewer than two mean none.
 	Rivals []string `json:"rivals,omitempty"`
-	// Pods are the pods that the target's selector matches, by name.
-	Pods map[string]Pod `json:"pods,omitempty"`
+	// Pods are the pods that the target's selector matches and the target owns, by
+	// name. Strays are those that it matches and does not own.
+	Pods   map[string]Pod `json:"pods,omitempty"`
+	Strays *Strays        `json:"strays,omitempty"`
 	// Samples are what the metrics APIs answered, by Key of the metric's index.
 	Samples map[string]Samples `json:"samples,omitempty"`
 }

@@ -34,6 +34,10 @@ type State struct {
 	// Resume is set while the state is one that was kept and read again, until the
 	// object's scale is seen.
 	Resume *Resume `json:"resume,omitempty"`
+	// Rollout is the target's last rollout, nil where none was seen.
+	Rollout *PastRollout `json:"rollout,omitempty"`
+	// Setter is who was last seen to set the count against us, nil for nobody.
+	Setter *Setter `json:"setter,omitempty"`
 }
 
 // What is kept of reversals: as far back, and as many, as a policy may ask for.
@@ -51,8 +55,10 @@ type Delta struct {
 	ActedAt        time.Time      `json:"actedAt,omitzero"`
 	MetricsLostAt  time.Time      `json:"metricsLostAt,omitzero"`
 	// MetricsFound tells that a metric gave a count again.
-	MetricsFound bool     `json:"metricsFound,omitempty"`
-	Resumed      *Resumed `json:"resumed,omitempty"`
+	MetricsFound bool         `json:"metricsFound,omitempty"`
+	Resumed      *Resumed     `json:"resumed,omitempty"`
+	Rollout      *PastRollout `json:"rollout,omitempty"`
+	Setter       *Setter      `json:"setter,omitempty"`
 }
 
 // Seed is what an object begins with: its count as the first recommendation,
@@ -105,6 +111,14 @@ func apply(s State, d Delta) State {
 	}
 	if !d.ActedAt.IsZero() {
 		s.ActedAt = d.ActedAt
+	}
+	if d.Setter != nil {
+		setter := *d.Setter
+		s.Setter = &setter
+	}
+	if d.Rollout != nil {
+		r := *d.Rollout
+		s.Rollout = &r
 	}
 	if !d.MetricsLostAt.IsZero() || d.MetricsFound {
 		s.MetricsLostAt = d.MetricsLostAt
