@@ -29,6 +29,9 @@ var permissions = map[string][]string{
 	"quartet:hpa-controller": {
 		"*/*/scale get update",
 		"adapter.decisions.quartet.dev/metricchanges watch",
+		"apps/deployments list watch",
+		"apps/replicasets list watch",
+		"apps/statefulsets list watch",
 		"autoscaling.quartet.dev/horizontalscalers get list watch",
 		"autoscaling.quartet.dev/horizontalscalers/status update",
 		"autoscaling.quartet.dev/horizontalscalingpolicies get list watch",

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 
 	"github.com/quartet-autoscaling/quartet/hpa/replicas"
 	"github.com/quartet-autoscaling/quartet/internal/decision"
@@ -10,14 +11,27 @@ import (
 
 // actuator writes the count.
 type actuator struct {
-	scales *kube.Scales
+	scales scaleClient
 }
 
 // Act sets the target's count on top of the scale that was observed.
 func (a *actuator) Act(ctx context.Context, d replicas.Decision) decision.Outcome {
-	if err := a.scales.Set(ctx, visitOf(ctx).scale, d.To, fieldManager); err != nil {
+	v := visitOf(ctx)
+	if err := a.scales.Set(ctx, v.scale, d.To, fieldManager); err != nil {
+		v.moved = errors.Is(err, kube.ErrMoved)
 		// The text alone: conditions and events quote it after words of their own.
 		return decision.Outcome{Result: decision.Failed, Error: err.Error()}
 	}
 	return decision.Outcome{Result: decision.Succeeded}
+}
+
+// decide takes a turn, and takes it again where the cache had shown a target that
+// is not so any more: the second time it is read from the API server.
+func (w *workers) decide(ctx context.Context, unit decision.Unit) (replicas.Decision, decision.Outcome, error) {
+	v := &visit{}
+	d, outcome, err := w.loop.Turn(withVisit(ctx, v), unit)
+	if err == nil && v.moved {
+		return w.loop.Turn(withVisit(ctx, &visit{}), unit)
+	}
+	return d, outcome, err
 }

@@ -81,6 +81,9 @@ func prepare(clients Clients) (*controller, error) {
 	if c.pods, err = kube.NewPods(clients.Kube); err != nil {
 		return nil, err
 	}
+	if c.targets, err = kube.NewTargets(clients.Kube, clients.Scales); err != nil {
+		return nil, err
+	}
 	metrics, err := newMetrics(clients.Registry)
 	if err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
@@ -96,7 +99,7 @@ func prepare(clients Clients) (*controller, error) {
 func (c *controller) observer(s settings, clients Clients) *observer {
 	return &observer{
 		mode: string(s.flags.Mode), config: s.options.Rules,
-		hpas: c.objects.get, pods: c.pods, scales: clients.Scales,
+		hpas: c.objects.get, pods: c.pods, scales: c.targets,
 		metrics: &sampler{MetricsClients: clients.Metrics}, rivals: newRivals(),
 	}
 }
@@ -129,6 +132,7 @@ func (c *Controller) Cache(ctx context.Context) {
 	var filling sync.WaitGroup
 	filling.Go(func() { c.c.pods.Run(ctx) })
 	filling.Go(func() { c.c.objects.run(ctx) })
+	filling.Go(func() { c.c.targets.Run(ctx) })
 	filling.Wait()
 }
 

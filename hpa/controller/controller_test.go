@@ -42,6 +42,10 @@ type bench struct {
 	scale  int32
 	writes []int32
 	refuse error
+	// conflict judges writes of the scale; nil for none. reads counts the requests
+	// for it.
+	conflict func(*autoscalingv1.Scale) error
+	reads    int
 	// depth is the external metric, in thousandths; asked counts the queries.
 	depth int64
 	asked int
@@ -69,6 +73,7 @@ func (b *bench) scales() *kube.Scales {
 	client.AddReactor("get", "deployments", func(clienttesting.Action) (bool, runtime.Object, error) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
+		b.reads++
 		return true, read(), nil
 	})
 	client.AddReactor("update", "deployments", func(a clienttesting.Action) (bool, runtime.Object, error) {
@@ -76,6 +81,11 @@ func (b *bench) scales() *kube.Scales {
 		defer b.mu.Unlock()
 		if b.refuse != nil {
 			return true, nil, b.refuse
+		}
+		if b.conflict != nil {
+			if err := b.conflict(a.(clienttesting.UpdateAction).GetObject().(*autoscalingv1.Scale)); err != nil {
+				return true, nil, err
+			}
 		}
 		b.scale = a.(clienttesting.UpdateAction).GetObject().(*autoscalingv1.Scale).Spec.Replicas
 		b.writes = append(b.writes, b.scale)
@@ -119,6 +129,9 @@ func startOn(t *testing.T, mode runtimeflags.Mode, client *fake.Clientset, prepa
 	if c.pods, err = kube.NewPods(b.client); err != nil {
 		t.Fatal(err)
 	}
+	if c.targets, err = kube.NewTargets(b.client, b.scales()); err != nil {
+		t.Fatal(err)
+	}
 	if b.metrics, err = newMetrics(prometheus.NewRegistry()); err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +144,7 @@ func startOn(t *testing.T, mode runtimeflags.Mode, client *fake.Clientset, prepa
 	flags.Mode = mode
 	err = c.assemble(t.Context(), settings{flags: flags, options: options}, &observer{
 		mode: string(mode), config: options.Rules, hpas: c.objects.get, pods: c.pods,
-		scales: b.scales(), metrics: b, rivals: newRivals(),
+		scales: c.targets, metrics: b, rivals: newRivals(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -141,6 +154,7 @@ func startOn(t *testing.T, mode runtimeflags.Mode, client *fake.Clientset, prepa
 	var running sync.WaitGroup
 	running.Go(func() { c.objects.run(ctx) })
 	running.Go(func() { c.pods.Run(ctx) })
+	running.Go(func() { c.targets.Run(ctx) })
 	running.Go(func() {
 		if err := c.lead(ctx); err != nil {
 			t.Error(err)

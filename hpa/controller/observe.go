@@ -21,6 +21,9 @@ type visit struct {
 	// one, with its own kind.
 	hpa   *autoscalingv2.HorizontalPodAutoscaler
 	scale kube.Scale
+	// moved tells that the target is not what it was decided by: the turn is taken
+	// again.
+	moved bool
 	// queries are how long each metric took, in the order of the spec.
 	queries []time.Duration
 }
@@ -41,6 +44,12 @@ func visitOf(ctx context.Context) *visit {
 // hpaSource finds an object in the cache; nil where it is gone.
 type hpaSource func(key object) *autoscalingv2.HorizontalPodAutoscaler
 
+// scaleClient reads and sets counts.
+type scaleClient interface {
+	Get(ctx context.Context, ref kube.Ref) (kube.Scale, error)
+	Set(ctx context.Context, read kube.Scale, replicas int32, manager string) error
+}
+
 // metricSource answers one metric.
 type metricSource interface {
 	sample(ctx context.Context, namespace string, m replicas.Metric, pods labels.Selector) replicas.Samples
@@ -52,7 +61,7 @@ type observer struct {
 	config  replicas.Config
 	hpas    hpaSource
 	pods    *kube.Pods
-	scales  *kube.Scales
+	scales  scaleClient
 	metrics metricSource
 	rivals  *rivals
 }

@@ -43,6 +43,10 @@ type publisher struct {
 // Publish shows one decision and what became of it.
 func (p *publisher) Publish(ctx context.Context, d replicas.Decision, o decision.Outcome) {
 	v := visitOf(ctx)
+	if v.moved {
+		// The turn that follows at once is the one to show.
+		return
+	}
 	report := replicas.Render(d, o)
 	p.store.Put(d.Unit, func() decisionapi.Decision { return decisionapi.Render(d.Decision, o, detail(d)) })
 	p.metrics.decided(d, o, v)

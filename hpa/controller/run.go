@@ -50,6 +50,7 @@ type settings struct {
 type controller struct {
 	objects   *objects
 	pods      *kube.Pods
+	targets   *kube.Targets
 	workers   *workers
 	publisher *publisher
 	// reactions is nil where they are switched off.
@@ -112,6 +113,7 @@ func (c *controller) listed() component.Caches {
 		{Objects: "HorizontalPodAutoscalers", Synced: c.objects.hpas.synced},
 		{Objects: "HorizontalScalers", Synced: c.objects.scalers.synced},
 		{Objects: "pods", Synced: c.pods.Synced},
+		{Objects: "Deployments, StatefulSets and ReplicaSets", Synced: c.targets.Synced},
 	}
 }
 
@@ -127,7 +129,7 @@ func (c *controller) lead(ctx context.Context) error {
 // what it leaves alone.
 func (c *controller) work(frame *component.Frame) component.Work {
 	return component.Work{
-		Background: []func(context.Context){c.pods.Run, c.objects.run},
+		Background: []func(context.Context){c.pods.Run, c.objects.run, c.targets.Run},
 		Run:        c.lead,
 		Checks: []health.Check{
 			c.listed().Check(),

@@ -110,7 +110,7 @@ func (w *workers) turn(ctx context.Context, key object) (again bool) {
 	}
 	w.seen(unit)
 	start := time.Now()
-	d, outcome, err := w.loop.Turn(withVisit(ctx, &visit{}), unit)
+	d, outcome, err := w.decide(ctx, unit)
 	switch {
 	case errors.Is(err, loop.ErrGone):
 		w.drop(key)

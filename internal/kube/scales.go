@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -36,7 +37,13 @@ type Ref struct {
 type Scale struct {
 	*autoscalingv1.Scale
 	Resource schema.GroupResource
+	// cached tells that it may lag behind the API server.
+	cached bool
 }
+
+// ErrMoved tells that a target was changed, by somebody else or unseen, since the
+// cache showed it: what was decided by that does not hold.
+var ErrMoved = errors.New("the target changed since it was looked at")
 
 // Scales reads and sets the replica count of any object with a scale
 // subresource.
@@ -112,20 +119,42 @@ func (s *Scales) Get(ctx context.Context, ref Ref) (Scale, error) {
 // decision is ours, the rest of the object is not touched. The object's managed
 // fields name the writer as manager.
 func (s *Scales) Set(ctx context.Context, read Scale, replicas int32, manager string) error {
+	_, err := s.set(ctx, read, replicas, manager)
+	return err
+}
+
+// set gives the target's version after the write or as it moved to, empty where
+// that is not known. A scale that came from a cache is not written over one that
+// asks for another count or is another object's: that may have been so when it was
+// decided already.
+func (s *Scales) set(ctx context.Context, read Scale, replicas int32, manager string) (version string, err error) {
 	client := s.getter.Scales(read.Namespace)
 	current := read.Scale
-	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
+	err = retry.RetryOnConflict(retry.DefaultRetry, func() error {
 		wanted := current.DeepCopy()
 		wanted.Spec.Replicas = replicas
-		_, err := client.Update(ctx, read.Resource, wanted, metav1.UpdateOptions{FieldManager: manager})
+		written, err := client.Update(ctx, read.Resource, wanted, metav1.UpdateOptions{FieldManager: manager})
 		if err == nil {
+			version = written.ResourceVersion
 			return nil
 		}
-		if latest, getErr := client.Get(ctx, read.Resource, read.Name, metav1.GetOptions{}); getErr == nil {
+		latest, getErr := client.Get(ctx, read.Resource, read.Name, metav1.GetOptions{})
+		if getErr == nil {
 			current = latest
+			if read.cached && moved(read.Scale, latest) {
+				version = latest.ResourceVersion
+				return ErrMoved
+			}
+		} else if read.cached && apierrors.IsNotFound(getErr) {
+			return ErrMoved
 		}
 		return err
 	})
+	return version, err
+}
+
+func moved(read, latest *autoscalingv1.Scale) bool {
+	return read.UID != latest.UID || read.Spec.Replicas != latest.Spec.Replicas || read.Status.Selector != latest.Status.Selector
 }
 
 // Mapper is the mapper of kinds, for other clients.
