@@ -39,6 +39,9 @@ SLOW := ./test/e2e ./test/demo ./test/lab/lab
 # Packages whose tests run at the same time: more than a small machine has
 # processors, since the long ones wait.
 AT_ONCE ?= 3
+# How tests are built: lint vets, and for that half of Kubernetes would be gone
+# through again; nobody debugs a test's program, whose symbols take long to link.
+TESTS := -vet=off -ldflags=-w
 
 .PHONY: help
 help:
@@ -70,7 +73,7 @@ prepare:
 .PHONY: test
 test:
 	@$(MAKE) --no-print-directory -j 2 prepare test-race
-	$(GO) test -p $(AT_ONCE) -timeout 20m $(SLOW) ./...
+	$(GO) test $(TESTS) -p $(AT_ONCE) -timeout 20m $(SLOW) ./...
 
 .PHONY: race
 race: RACE += $(RACE_ALL)
@@ -81,7 +84,7 @@ race: test-race
 test-race:
 	@if command -v "$$($(GO) env CC)" >/dev/null 2>&1; then \
 		echo "$(GO) test -race (packages without a cluster)"; CGO_ENABLED=1; export CGO_ENABLED; \
-		$(GO) test -race -timeout 10m $(RACE) && $(GO) test -race -cpu 1 -timeout 10m $(RACE_CLOCK); \
+		$(GO) test $(TESTS) -race -timeout 10m $(RACE) && $(GO) test $(TESTS) -race -cpu 1 -timeout 10m $(RACE_CLOCK); \
 	else echo "no C compiler: the race detector is left out"; fi
 
 .PHONY: conformance
