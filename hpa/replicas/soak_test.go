@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/quartet-autoscaling/quartet/hpa/behavior"
+	"github.com/quartet-autoscaling/quartet/internal/decision"
 )
 
 // A soak is a day of one object in simulated time: load that follows the day,
@@ -53,7 +54,7 @@ func TestDay(t *testing.T) {
 		"policy/activation Activated", "policy/fallback FallbackWaits", "policy/fallback FallbackInForce",
 		"window/stabilization ScaleDownStabilized", "window/stabilization ScaleUpStabilized", "rate/limit ScaleUpLimit",
 		"rate/limit ScaleDownLimit", "delay/up BackoffUpscale", "delay/down BackoffDownscale", "pause/up Paused", "pause/down Paused",
-		"bound/max TooManyReplicas", "bound/min TooFewReplicas", "history/first-sight FirstSight", "metrics/highest SomeMetricsFailed",
+		"bound/max TooManyReplicas", "bound/min TooFewReplicas", "history/first-sight FirstSight", "metrics/highest SomeMetricsFailed", "killed",
 	} {
 		if seen[reason] == 0 {
 			t.Errorf("%s never happened", reason)
@@ -157,17 +158,51 @@ func (s *soak) run(t *testing.T) {
 	for n := range int(soakDay / soakTurn) {
 		sn := &s.w.snapshot
 		sn.Now = sn.Now.Add(soakTurn)
-		s.troubles()
+		s.troubles(t)
 		s.observe()
 		s.w.unreplayed = n%soakReplay != 0
 		before := *sn
-		d, o := s.w.turn(t)
+		d, o := s.turn(t)
 		fmt.Fprintf(&s.trace, "%d %d %s %s\n", d.From, d.To, d.Reason, d.Message)
 		s.checks.turn(t, before, s.w.state, d, o)
 		if t.Failed() {
 			t.Fatalf("turn %d at %s: %s", n, sn.Now, tell(d, o))
 		}
 	}
+}
+
+// turn runs one, in which the process may be killed beside the write of the scale.
+func (s *soak) turn(t *testing.T) (Decision, decision.Outcome) {
+	w := s.w
+	d := Decide(w.snapshot, w.state)
+	if !d.Act || s.r.IntN(20) > 0 {
+		return w.turn(t)
+	}
+	s.checks.seen["killed"]++
+	o := decision.Outcome{Result: decision.Failed, Error: "killed"}
+	if s.r.IntN(2) == 0 {
+		o = decision.Outcome{Result: decision.Succeeded}
+		// Nobody came to show it but for the zero, without which nothing ends it.
+		w.snapshot.Scale.Spec, w.snapshot.Scale.Status = d.To, d.To
+		if d.Zero != "" {
+			w.snapshot.HPA.Status.ScaledToZero = d.Zero == ReasonZero
+		}
+	}
+	w.state = s.kept(t, Intending(w.state, d))
+	return d, o
+}
+
+// kept gives a state as it comes back from where it was kept.
+func (s *soak) kept(t *testing.T, state State) State {
+	t.Helper()
+	raw, err := AppendState(nil, Compact(state, WindowsOf(&s.w.snapshot), s.w.snapshot.Now))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if state, err = DecodeState(raw); err != nil {
+		t.Fatal(err)
+	}
+	return Restored(state, s.w.snapshot.Now)
 }
 
 // starts lets a trouble begin by chance and tells whether it is there.
@@ -183,7 +218,8 @@ func (s *soak) starts(name string, oneIn int, longest time.Duration) bool {
 }
 
 // troubles changes what people and the cluster do.
-func (s *soak) troubles() {
+func (s *soak) troubles(t *testing.T) {
+	t.Helper()
 	sn := &s.w.snapshot
 	p := *sn.Policy
 	p.Windows, p.Mode, p.Pause = windows(sn.Now), "", nil
@@ -208,20 +244,19 @@ func (s *soak) troubles() {
 		sn.Scale.Spec, sn.Scale.Status = n, n
 	}
 	if s.r.IntN(700) == 0 {
-		s.restart()
+		s.restart(t)
 	}
 }
 
 // restart loses the state, or keeps it as it was written down.
-func (s *soak) restart() {
+func (s *soak) restart(t *testing.T) {
+	t.Helper()
 	if s.r.IntN(2) == 0 {
 		s.w.state = State{}
 		s.checks.lost()
 		return
 	}
-	var kept State
-	roundTripQuiet(s.w.state, &kept)
-	s.w.state = kept
+	s.w.state = s.kept(t, s.w.state)
 }
 
 // load is what is to be done at a time of the day, in pods.
