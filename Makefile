@@ -34,7 +34,7 @@ RACE_CLOCK := ./internal/health/... ./adapter/collector/... ./adapter/sharing/..
 RACE_CLOCK_ALL := ./internal/metricchanges/...
 # Packages that wait for a cluster most of the time: they begin first, so that the
 # others are built and run meanwhile.
-SLOW := ./test/e2e ./test/demo ./test/lab/lab
+SLOW := ./test/e2e ./test/demo ./test/lab/lab ./bench
 
 # Packages whose tests run at the same time: more than a small machine has
 # processors, since the long ones wait.

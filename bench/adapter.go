@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -72,7 +70,7 @@ func runAtScale(ctx context.Context) (s adapterScale, err error) {
 	if err := stage.createSources(ctx, documents.url); err != nil {
 		return s, err
 	}
-	if err := errors.Join(documents.awaitDistinct(ctx, scaleMetrics, scaleWarm), stage.awaitReady(ctx)); err != nil {
+	if err := errors.Join(documents.awaitDistinct(ctx, scaleMetrics, scaleWarm), stage.awaitReady(ctx, scaleMetrics)); err != nil {
 		return s, err
 	}
 	s.sourceOff = documents.rate(ctx, scaleFor)
@@ -142,9 +140,9 @@ func (s *adapterStage) createSources(ctx context.Context, url string) error {
 	return nil
 }
 
-// awaitReady waits until every object's status says that it is served: the state
+// awaitReady waits until the status of so many objects, all there are, says that it is served: the state
 // of a cluster in which nothing was just installed.
-func (s *adapterStage) awaitReady(ctx context.Context) error {
+func (s *adapterStage) awaitReady(ctx context.Context, want int) error {
 	ctx, cancel := context.WithTimeout(ctx, scaleWarm)
 	defer cancel()
 	for {
@@ -158,12 +156,12 @@ func (s *adapterStage) awaitReady(ctx context.Context) error {
 				ready++
 			}
 		}
-		if ready == scaleMetrics {
+		if ready == want {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%d of %d MetricSources are Ready: %w", ready, scaleMetrics, ctx.Err())
+			return fmt.Errorf("%d of %d MetricSources are Ready: %w", ready, want, ctx.Err())
 		case <-time.After(2 * time.Second):
 		}
 	}
@@ -243,19 +241,4 @@ func (s *adapterStage) reader(ctx context.Context, name string) (*rest.Config, e
 		}
 	}
 	return s.lab.ServiceAccountConfig(ctx, meta.Namespace, name)
-}
-
-// residentMiB is the memory of a process that is in RAM.
-func residentMiB(pid int) (float64, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, fmt.Errorf("read the memory of process %d: %w", pid, err)
-	}
-	for line := range strings.Lines(string(status)) {
-		if kb, found := strings.CutPrefix(line, "VmRSS:"); found {
-			n, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(kb), " kB"), 64)
-			return n / 1024, err
-		}
-	}
-	return 0, fmt.Errorf("process %d tells no VmRSS", pid)
 }

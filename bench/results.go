@@ -79,8 +79,11 @@ func document(results []result, m machine) string {
 	b.WriteString("| benchmark | what it measures | ours | upstream | ratio |\n|---|---|---:|---:|---:|\n")
 	for _, r := range results {
 		upstream, ratio := "", ""
-		if r.Upstream != nil && r.Ratio != nil {
-			upstream, ratio = fmt.Sprintf("%.4g %s", *r.Upstream, r.Unit), fmt.Sprintf("%.2f", *r.Ratio)
+		if r.Upstream != nil {
+			upstream = fmt.Sprintf("%.4g %s", *r.Upstream, r.Unit)
+		}
+		if r.Ratio != nil {
+			ratio = fmt.Sprintf("%.2f", *r.Ratio)
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %.4g %s | %s | %s |\n", r.Name, describe(r.Name), r.Value, r.Unit, upstream, ratio)
 	}
