@@ -84,6 +84,7 @@ func fallBack(t *turn) verdict {
 	t.fallback.text = fmt.Sprintf("fallback %s is in force since %s: no metric since %s", f.text(), instant(begins), instant(since))
 	wanted := max(min(f.count(t.current), t.s.HPA.Max), t.s.HPA.Min)
 	t.step(wanted, ReasonFallback, t.fallback.text)
+	t.warn(ReasonFallback, t.fallback.text)
 	t.desired, t.why = wanted, t.fallback.text
 	if wanted != t.current {
 		t.d.Cause = t.fallback.text

@@ -174,6 +174,40 @@ func TestMissingDataNeverTurnsTheDirection(t *testing.T) {
 	}
 }
 
+// TestOldSamplesNeverTurnTheDirection lets samples grow too old and compares.
+func TestOldSamplesNeverTurnTheDirection(t *testing.T) {
+	older := 0
+	for seed := range uint64(2000) {
+		r := rand.New(rand.NewPCG(seed, 7))
+		s := plain(1 + r.Int32N(12))
+		s = withMetric(s, utilization(1+r.Int32N(150)), sampled(s.Pods, s.Now, r.Int64N(2000)))
+		s.Policy = &Policy{Source: "HorizontalScalingPolicy day", MaxSampleAge: time.Minute}
+		whole := ask(&s, 0)
+		aged := sampled(s.Pods, s.Now, 0)
+		for name, sample := range s.Samples[Key(0)].Pods {
+			if r.IntN(2) == 0 {
+				sample.At = s.Now.Add(-2 * time.Minute)
+				older++
+			}
+			aged.Pods[name] = sample
+		}
+		s.Samples = map[string]Samples{Key(0): aged}
+		turn := &turn{s: &s}
+		judgeAges(turn)
+		part := ask(&s, 0)
+		if whole.failed != nil || part.failed != nil {
+			continue
+		}
+		current := s.Scale.Spec
+		if (whole.replicas < current && part.replicas > current) || (whole.replicas > current && part.replicas < current) {
+			t.Fatalf("seed %d: %d became %d with old samples, from %d (%s)", seed, whole.replicas, part.replicas, current, part.note)
+		}
+	}
+	if older == 0 {
+		t.Error("no sample was too old")
+	}
+}
+
 // TestMoreUsageNeverGivesFewerReplicas raises one metric step by step.
 func TestMoreUsageNeverGivesFewerReplicas(t *testing.T) {
 	for seed := range uint64(500) {

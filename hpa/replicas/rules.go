@@ -204,6 +204,11 @@ func delay(t *turn) verdict {
 		t.rule, by = "delay/up", upBy
 	}
 	t.condition(AbleToScale, decision.False, r.Reason, r.Message)
-	t.move(r, "until "+clockTime(until)+by)
+	ends := clockTime(until)
+	if by != "" {
+		// Those of policies may last a day.
+		ends = instant(until) + by
+	}
+	t.move(r, "until "+ends)
 	return proceed
 }
