@@ -21,12 +21,20 @@ const (
 	apiComponent = "hpa"
 )
 
+// The default limits of requests let 10,000 objects have a turn each, that writes a
+// status, within a sync period of 15 s. The API server's own fairness is what
+// protects it.
+const (
+	apiQPS   = 1000
+	apiBurst = 2000
+)
+
 type writer = ledger.Writer[replicas.Snapshot, replicas.State, replicas.Decision]
 
 // NewCommand makes the binary.
 func NewCommand() *runtimeflags.Command {
 	options := NewOptions()
-	return component.NewCommand(component.Config{
+	c := component.NewCommand(component.Config{
 		Name: name, Kind: runtimeflags.Acting, Options: options,
 		Short:     "scales the targets of HorizontalPodAutoscalers by their metrics",
 		Decisions: decisionapi.StoreConfig{Component: apiComponent, Kind: replicas.Kind},
@@ -38,6 +46,8 @@ func NewCommand() *runtimeflags.Command {
 			return c.work(frame), nil
 		},
 	})
+	c.Flags.KubeAPIQPS, c.Flags.KubeAPIBurst = apiQPS, apiBurst
+	return c
 }
 
 // settings are the parsed flags.
