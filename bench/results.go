@@ -76,6 +76,7 @@ func document(results []result, m machine) string {
 	b.WriteString("Written by `make bench`; `make bench ARGS=\"--only NAME\"` measures one again. Shared machines are noisy: these\n")
 	b.WriteString("are medians of one run, worth comparing as ratios within a run, not between machines.\n\n")
 	fmt.Fprintf(&b, "Machine: %s.\n\n", m)
+	b.WriteString(hpaMethod)
 	b.WriteString("| benchmark | what it measures | ours | upstream | ratio |\n|---|---|---:|---:|---:|\n")
 	for _, r := range results {
 		upstream, ratio := "", ""
