@@ -26,12 +26,13 @@ func (a *actuator) Act(ctx context.Context, d replicas.Decision) decision.Outcom
 }
 
 // decide takes a turn, and takes it again where the cache had shown a target that
-// is not so any more: the second time it is read from the API server.
-func (w *workers) decide(ctx context.Context, unit decision.Unit) (replicas.Decision, decision.Outcome, error) {
-	v := &visit{}
+// is not so any more: the second time it is read from the API server. The visit is
+// that of the last.
+func (w *workers) decide(ctx context.Context, v *visit, unit decision.Unit) (replicas.Decision, decision.Outcome, error) {
 	d, outcome, err := w.loop.Turn(withVisit(ctx, v), unit)
 	if err == nil && v.moved {
-		return w.loop.Turn(withVisit(ctx, &visit{}), unit)
+		*v = visit{}
+		return w.loop.Turn(withVisit(ctx, v), unit)
 	}
 	return d, outcome, err
 }

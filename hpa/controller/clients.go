@@ -70,13 +70,13 @@ func connect(ctx context.Context, frame *component.Frame) (Clients, error) {
 
 // prepare makes the parts that the clients alone decide on.
 func prepare(clients Clients) (*controller, error) {
-	c := &controller{objects: &objects{}}
+	c := &controller{}
 	var err error
-	if c.objects.hpas, err = newHPACache(clients.Kube); err != nil {
+	if c.objects, err = newObjects(clients.Kube, clients.Own); err != nil {
 		return nil, err
 	}
-	if c.objects.scalers, err = newScalerCache(clients.Own); err != nil {
-		return nil, err
+	c.policyStatuses = &policyStatuses{
+		policies: c.objects.policies, hpas: c.objects.hpas, own: clients.Own, recorder: clients.Recorder,
 	}
 	if c.pods, err = kube.NewPods(clients.Kube); err != nil {
 		return nil, err
@@ -99,7 +99,7 @@ func prepare(clients Clients) (*controller, error) {
 func (c *controller) observer(s settings, clients Clients) *observer {
 	return &observer{
 		mode: string(s.flags.Mode), config: s.options.Rules,
-		hpas: c.objects.get, pods: c.pods, scales: c.targets,
+		hpas: c.objects.get, policies: c.objects.policy, pods: c.pods, scales: c.targets,
 		metrics: &sampler{MetricsClients: clients.Metrics}, rivals: newRivals(),
 	}
 }

@@ -143,7 +143,7 @@ func startOn(t *testing.T, mode runtimeflags.Mode, client *fake.Clientset, prepa
 	flags := runtimeflags.New(runtimeflags.Acting)
 	flags.Mode = mode
 	err = c.assemble(t.Context(), settings{flags: flags, options: options}, &observer{
-		mode: string(mode), config: options.Rules, hpas: c.objects.get, pods: c.pods,
+		mode: string(mode), config: options.Rules, hpas: c.objects.get, policies: c.objects.policy, pods: c.pods,
 		scales: c.targets, metrics: b, rivals: newRivals(),
 	})
 	if err != nil {

@@ -3,9 +3,12 @@ package controller
 import (
 	"context"
 	"sync"
+	"time"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/quartet-autoscaling/quartet/hpa/replicas"
 	"github.com/quartet-autoscaling/quartet/internal/decision"
@@ -46,8 +49,34 @@ func objectOfUnit(u decision.Unit) object {
 // the HorizontalPodAutoscaler of the same spec and status, with its own kind.
 type objects struct {
 	hpas *hpaCache
-	// scalers is nil where HorizontalScalers are not served.
-	scalers *scalerCache
+	// scalers and policies are nil where the own kinds are not served.
+	scalers  *scalerCache
+	policies *policies
+}
+
+// newObjects makes the caches; own may be nil.
+func newObjects(typed kubernetes.Interface, own client.WithWatch) (*objects, error) {
+	o := &objects{}
+	var err error
+	if o.hpas, err = newHPACache(typed); err != nil {
+		return nil, err
+	}
+	if o.scalers, err = newScalerCache(own); err != nil {
+		return nil, err
+	}
+	if o.policies, err = newPolicies(own); err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+// policy gives what is attached to an object, as it holds at a time; nil for
+// nothing.
+func (o *objects) policy(key object, now time.Time) *replicas.Policy {
+	if key.kind == replicas.KindScaler {
+		return o.policies.inside(o.scalers.scaler(key.Namespace, key.Name), now)
+	}
+	return o.policies.attached(key, now)
 }
 
 // get finds an object; nil where there is none. What it returns is shared and
@@ -72,11 +101,14 @@ func (o *objects) run(ctx context.Context) {
 	if o.scalers != nil {
 		filling.Go(func() { o.scalers.Run(ctx) })
 	}
+	if o.policies != nil {
+		filling.Go(func() { o.policies.Run(ctx) })
+	}
 	filling.Wait()
 }
 
-// watch calls back for every object that is there, appears, has its spec edited or
-// goes, until stop is called.
+// watch calls back for every object that is there, appears, has its spec or its
+// policy edited or goes, until stop is called.
 func (o *objects) watch(changed func(object)) (stop func(), err error) {
 	stopHPAs, err := o.hpas.watch(changed)
 	if err != nil {
@@ -87,5 +119,11 @@ func (o *objects) watch(changed func(object)) (stop func(), err error) {
 		stopHPAs()
 		return nil, err
 	}
-	return func() { stopHPAs(); stopScalers() }, nil
+	stopPolicies, err := o.policies.watch(changed)
+	if err != nil {
+		stopHPAs()
+		stopScalers()
+		return nil, err
+	}
+	return func() { stopHPAs(); stopScalers(); stopPolicies() }, nil
 }

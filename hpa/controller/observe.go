@@ -24,6 +24,8 @@ type visit struct {
 	// moved tells that the target is not what it was decided by: the turn is taken
 	// again.
 	moved bool
+	// policy is what is attached to the object, nil for nothing.
+	policy *replicas.Policy
 	// queries are how long each metric took, in the order of the spec.
 	queries []time.Duration
 }
@@ -50,6 +52,9 @@ type scaleClient interface {
 	Set(ctx context.Context, read kube.Scale, replicas int32, manager string) error
 }
 
+// policySource gives what is attached to an object at a time; nil for nothing.
+type policySource func(key object, now time.Time) *replicas.Policy
+
 // metricSource answers one metric.
 type metricSource interface {
 	sample(ctx context.Context, namespace string, m replicas.Metric, pods labels.Selector) replicas.Samples
@@ -57,13 +62,15 @@ type metricSource interface {
 
 // observer gathers a snapshot.
 type observer struct {
-	mode    string
-	config  replicas.Config
-	hpas    hpaSource
-	pods    *kube.Pods
-	scales  scaleClient
-	metrics metricSource
-	rivals  *rivals
+	mode   string
+	config replicas.Config
+	hpas   hpaSource
+	// policies is nil where there are none.
+	policies policySource
+	pods     *kube.Pods
+	scales   scaleClient
+	metrics  metricSource
+	rivals   *rivals
 }
 
 // Observe gathers everything that the decision on one object needs. What fails
@@ -79,6 +86,10 @@ func (o *observer) Observe(ctx context.Context, unit decision.Unit, now time.Tim
 		Gates:  replicas.Gates{ScaleToZero: true},
 		HPA:    projectHPA(v.hpa, o.config),
 		Writer: projectWriter(v.hpa),
+	}
+	if o.policies != nil {
+		v.policy = o.policies(objectOfUnit(unit), now)
+		s.Policy = v.policy
 	}
 	o.scale(ctx, v, &s)
 	var selector labels.Selector

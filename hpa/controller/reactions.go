@@ -29,9 +29,7 @@ const reactionGap = time.Second
 type reactions struct {
 	watcher follow.Watcher
 	objects *objects
-	// period is the sync period.
-	period time.Duration
-	clock  clock.WithTicker
+	clock   clock.WithTicker
 
 	mu       sync.Mutex
 	follower *follow.Follower // nil while this replica does not lead
@@ -51,7 +49,7 @@ func newReactions(config *rest.Config, objects *objects, o *Options) (*reactions
 		return nil, err
 	}
 	return &reactions{
-		watcher: watcher, objects: objects, period: o.Rules.SyncPeriod, clock: clock.RealClock{},
+		watcher: watcher, objects: objects, clock: clock.RealClock{},
 		due: map[object]time.Time{}, hold: map[object]time.Time{},
 	}, nil
 }
@@ -117,7 +115,7 @@ func (r *reactions) schedule(key object) (time.Duration, bool) {
 // turned takes note of a turn. Without spec.behavior the limit of a step counts
 // turns and not time: a count that was changed so stays for a sync period, as it
 // does without reactions.
-func (r *reactions) turned(key object, d replicas.Decision, o decision.Outcome) {
+func (r *reactions) turned(key object, period time.Duration, d replicas.Decision, o decision.Outcome) {
 	if r == nil {
 		return
 	}
@@ -125,7 +123,7 @@ func (r *reactions) turned(key object, d replicas.Decision, o decision.Outcome) 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if o.Result == decision.Succeeded && d.From != d.To && hpa != nil && hpa.Spec.Behavior == nil {
-		r.hold[key] = r.clock.Now().Add(r.period)
+		r.hold[key] = r.clock.Now().Add(period)
 	}
 }
 

@@ -51,7 +51,7 @@ func (n *news) tell(namespace, metric string, value int64) {
 
 func (n *news) reactions(c *controller) *reactions {
 	return &reactions{
-		watcher: n, objects: c.objects, period: 15 * time.Second, clock: clock.RealClock{},
+		watcher: n, objects: c.objects, clock: clock.RealClock{},
 		due: map[object]time.Time{}, hold: map[object]time.Time{},
 	}
 }

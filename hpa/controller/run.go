@@ -3,6 +3,8 @@ package controller
 import (
 	"context"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/quartet-autoscaling/quartet/hpa/replicas"
 	"github.com/quartet-autoscaling/quartet/internal/component"
 	"github.com/quartet-autoscaling/quartet/internal/decision"
@@ -58,11 +60,13 @@ type settings struct {
 
 // controller is what runs besides the server.
 type controller struct {
-	objects   *objects
-	pods      *kube.Pods
-	targets   *kube.Targets
-	workers   *workers
-	publisher *publisher
+	objects *objects
+	pods    *kube.Pods
+	targets *kube.Targets
+	workers *workers
+	// policyStatuses shows what becomes of policies.
+	policyStatuses *policyStatuses
+	publisher      *publisher
 	// reactions is nil where they are switched off.
 	reactions *reactions
 	// history is nil where nothing is kept.
@@ -105,7 +109,9 @@ func (c *controller) assemble(ctx context.Context, s settings, o *observer) erro
 	c.workers = &workers{
 		count: s.options.ConcurrentSyncs, period: s.options.Rules.SyncPeriod, objects: c.objects, loop: turning,
 		counted: c.publisher.metrics.turned, seen: c.publisher.metrics.seen, reactions: c.reactions,
+		config: s.options.Rules,
 		forget: func(key object, unit decision.Unit) {
+			c.objects.policies.forget(key)
 			c.reactions.forget(key)
 			o.rivals.forget(key)
 			c.publisher.forget(unit)
@@ -122,6 +128,7 @@ func (c *controller) listed() component.Caches {
 	return component.Caches{
 		{Objects: "HorizontalPodAutoscalers", Synced: c.objects.hpas.synced},
 		{Objects: "HorizontalScalers", Synced: c.objects.scalers.synced},
+		{Objects: "HorizontalScalingPolicies", Synced: c.objects.policies.synced},
 		{Objects: "pods", Synced: c.pods.Synced},
 		{Objects: "Deployments, StatefulSets and ReplicaSets", Synced: c.targets.Synced},
 	}
@@ -132,7 +139,10 @@ func (c *controller) lead(ctx context.Context) error {
 	if !c.listed().Wait(ctx) {
 		return nil
 	}
-	return c.history.lead(ctx, c.workers)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return c.history.lead(ctx, c.workers) })
+	group.Go(func() error { return c.policyStatuses.run(ctx) })
+	return group.Wait()
 }
 
 // work is what the frame runs. Its checks tell whether this replica could work, and
@@ -148,6 +158,7 @@ func (c *controller) work(frame *component.Frame) component.Work {
 			c.reactions.check(),
 			c.history.check(),
 			c.objects.scalers.check(),
+			c.objects.policies.check(),
 		},
 	}
 }

@@ -63,7 +63,13 @@ func serving(t *testing.T, own client.WithWatch) func(*controller) {
 		if c.objects.scalers, err = newScalerCache(own); err != nil {
 			t.Fatal(err)
 		}
+		if c.objects.policies, err = newPolicies(own); err != nil {
+			t.Fatal(err)
+		}
 		c.publisher.statuses.own = own
+		c.policyStatuses = &policyStatuses{
+			policies: c.objects.policies, hpas: c.objects.hpas, own: own, recorder: c.publisher.recorder,
+		}
 	}
 }
 

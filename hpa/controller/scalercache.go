@@ -172,3 +172,12 @@ func readable(c *kube.Custom) string {
 	}
 	return "served"
 }
+
+func (p *policies) check() health.Check {
+	return health.Check{Name: "horizontal-scaling-policies", Func: func(context.Context) (string, error) {
+		if p == nil {
+			return "not served", nil
+		}
+		return readable(p.Custom), nil
+	}}
+}

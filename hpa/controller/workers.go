@@ -27,6 +27,8 @@ type turns = loop.Loop[replicas.Snapshot, replicas.State, replicas.Decision]
 type workers struct {
 	count  int
 	period time.Duration
+	// config are the flags that decisions are made by.
+	config replicas.Config
 	// objects are those to keep turning.
 	objects *objects
 	loop    *turns
@@ -88,41 +90,62 @@ func (w *workers) next(ctx context.Context) bool {
 		w.queue.AddAfter(key, wait)
 		return true
 	}
-	if w.turn(ctx, key) {
-		w.queue.AddAfter(key, w.period)
+	if wait, again := w.turn(ctx, key); again {
+		w.queue.AddAfter(key, wait)
 	}
 	return true
 }
 
-// turn decides on one object and tells whether it is to be decided on again.
-func (w *workers) turn(ctx context.Context, key object) (again bool) {
+// turn decides on one object and tells whether it is to be decided on again, and
+// after which time.
+func (w *workers) turn(ctx context.Context, key object) (wait time.Duration, again bool) {
 	defer func() {
 		// One object must not stop the others.
 		if p := recover(); p != nil {
-			again = true
+			wait, again = w.period, true
 			telemetry.Logger(ctx).LogAttrs(ctx, slog.LevelError, "A turn panicked", slog.String("hpa", key.String()),
 				slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
 		}
 	}()
 	unit, ok := w.unit(key)
 	if !ok {
-		return false
+		return 0, false
 	}
 	w.seen(unit)
 	start := time.Now()
-	d, outcome, err := w.decide(ctx, unit)
+	v := &visit{}
+	d, outcome, err := w.decide(ctx, v, unit)
 	switch {
 	case errors.Is(err, loop.ErrGone):
 		w.drop(key)
 		// Another object of the name may have come: the next turn sees it.
-		return w.objects.get(key) != nil
+		return w.period, w.objects.get(key) != nil
 	case err != nil:
 		telemetry.Logger(ctx).LogAttrs(ctx, slog.LevelError, "Could not take a turn", slog.String("hpa", key.String()), slog.Any("error", err))
 	default:
 		w.counted(d, outcome, time.Since(start))
-		w.reactions.turned(key, d, outcome)
+		w.reactions.turned(key, w.periodOf(v.policy), d, outcome)
 	}
-	return true
+	return w.until(v.policy, unit, start), true
+}
+
+// periodOf is the time between two turns of an object.
+func (w *workers) periodOf(p *replicas.Policy) time.Duration {
+	if p != nil && p.SyncPeriod > 0 {
+		return p.SyncPeriod
+	}
+	return w.period
+}
+
+// until gives the time to an object's next turn: the period, or less where
+// something changes by itself before. since is when the last turn began.
+func (w *workers) until(p *replicas.Policy, unit decision.Unit, since time.Time) time.Duration {
+	period := w.periodOf(p)
+	change := replicas.NextChange(p, w.config, w.loop.State(unit), since)
+	if change.IsZero() {
+		return period
+	}
+	return min(period, max(0, time.Until(change)))
 }
 
 // unit gives the object of the key. One that is gone, or gave its name to

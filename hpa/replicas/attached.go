@@ -16,6 +16,7 @@ const (
 	ReasonPaused     = "Paused"
 	ReasonFallback   = "FallbackInForce"
 	ReasonScheduled  = "ScheduleInForce"
+	ReasonUnreadable = "SpecNotReadable"
 	ReasonAttached   = "Attached"
 )
 
@@ -70,6 +71,9 @@ func (t *turn) attach() {
 			reason = why
 		}
 		parts = append(parts, text)
+	}
+	if p.Fault != "" {
+		add(ReasonUnreadable, p.Fault)
 	}
 	switch {
 	case t.s.Mode == ModeOff:

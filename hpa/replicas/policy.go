@@ -10,6 +10,9 @@ type Policy struct {
 	// Source names where it comes from, as messages quote it:
 	// "HorizontalScalingPolicy night".
 	Source string `json:"source"`
+	// Fault is why its latest spec is not in force, and what is in its place; the
+	// other fields are those of the latest spec that could be read.
+	Fault string `json:"fault,omitempty"`
 	// Mode is ModeOff, ModeRecommend or ModeAuto; empty means ModeAuto. The
 	// more cautious of this and the binary's mode holds.
 	Mode           string         `json:"mode,omitempty"`
