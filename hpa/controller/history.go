@@ -13,6 +13,7 @@ import (
 	"github.com/quartet-autoscaling/quartet/internal/component"
 	"github.com/quartet-autoscaling/quartet/internal/decision"
 	"github.com/quartet-autoscaling/quartet/internal/health"
+	"github.com/quartet-autoscaling/quartet/internal/kube"
 	"github.com/quartet-autoscaling/quartet/internal/leader"
 	"github.com/quartet-autoscaling/quartet/internal/loop"
 	"github.com/quartet-autoscaling/quartet/internal/runtimeflags"
@@ -25,6 +26,9 @@ type turnEntry = loop.Entry[replicas.Snapshot, replicas.State, replicas.Decision
 // history has what the rules remember outlive the process. A nil history forgets.
 type history struct {
 	store *shards.Store
+	// doubt has a target read from the API server and not from a cache; it may be
+	// nil.
+	doubt func(kube.Ref)
 	// missing is why there is no store; empty where there is one.
 	missing string
 }
@@ -135,7 +139,12 @@ func (h *history) restore(ctx context.Context, w *workers) {
 	}
 	now := time.Now().UTC().Round(0)
 	for _, r := range records {
-		w.loop.Restore(r.Unit, replicas.Restored(states[r.Unit], now))
+		state := replicas.Restored(states[r.Unit], now)
+		w.loop.Restore(r.Unit, state)
+		if hpa := w.objects.get(objectOfUnit(r.Unit)); hpa != nil && h.doubt != nil && state.Resume.Intent != nil {
+			// Whether the change was made is told by the count as it is.
+			h.doubt(kube.Ref{Namespace: hpa.Namespace, Kind: hpa.Spec.ScaleTargetRef.Kind, Name: hpa.Spec.ScaleTargetRef.Name})
+		}
 	}
 	telemetry.Logger(ctx).LogAttrs(ctx, slog.LevelInfo, "Took the histories over", slog.Int("objects", len(records)))
 }

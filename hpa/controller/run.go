@@ -90,6 +90,7 @@ func build(ctx context.Context, frame *component.Frame, s settings) (*controller
 	if c.history, err = newHistory(ctx, frame, s, clients.Registry); err != nil {
 		return nil, err
 	}
+	c.history.doubt = c.targets.Doubt
 	if c.ledger, err = component.OpenLedger[replicas.Snapshot, replicas.State, replicas.Decision](frame); err != nil {
 		return nil, err
 	}

@@ -127,6 +127,13 @@ func (t *Targets) Set(ctx context.Context, read Scale, replicas int32, manager s
 	return err
 }
 
+// Doubt has the target read from the API server for a while: the cache may lag
+// behind what another replica has written.
+func (t *Targets) Doubt(ref Ref) {
+	ref.APIVersion = ""
+	t.note(ref, "")
+}
+
 func (t *Targets) kindOf(resource schema.GroupResource) string {
 	for kind, k := range t.kinds {
 		if k.resource == resource {

@@ -140,6 +140,21 @@ func TestTargetsReadAfterAWrite(t *testing.T) {
 	})
 }
 
+// A target that another has written is read until the cache may be trusted.
+func TestTargetsDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStand(t)
+		s.targets.Doubt(web)
+		s.mu.Lock()
+		s.count, s.version = 5, 2
+		s.mu.Unlock()
+		s.want("the cache lags", 5, 1)
+		s.show()
+		time.Sleep(distrust)
+		s.want("after a while", 5, 0)
+	})
+}
+
 func TestTargetsTrustTheCacheAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStand(t)

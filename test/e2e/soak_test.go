@@ -41,7 +41,7 @@ type soak struct {
 var soaks = map[string][]soak{
 	"replicas": {
 		{binary: "metrics-adapter", play: playQueue},
-		{binary: "hpa-controller", play: playQueue},
+		{binary: "hpa-controller", play: playQueue, prepare: witnessRates},
 	},
 	"history": {
 		{binary: "vpa-recommender", play: playHistory, prepare: witnessHistory},
