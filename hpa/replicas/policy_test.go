@@ -93,6 +93,9 @@ func TestModes(t *testing.T) {
 			if got := modeOf(&s); got != c.want {
 				t.Errorf("got %s, want %s", got, c.want)
 			}
+			if asks := NeedsMetrics(&s); asks != (c.want != ModeOff) {
+				t.Errorf("asks for metrics: %t", asks)
+			}
 		})
 	}
 }
