@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -47,11 +46,11 @@ type adapterScale struct {
 }
 
 // atScale runs once, however many figures are taken from it.
-var atScale = sync.OnceValues(func() (adapterScale, error) { return runAtScale(context.Background()) })
+var atScale = once(runAtScale)
 
 func scaleFigure(unit string, take func(adapterScale) float64) func(context.Context) (result, error) {
-	return func(context.Context) (result, error) {
-		s, err := atScale()
+	return func(ctx context.Context) (result, error) {
+		s, err := atScale(ctx)
 		return result{Value: take(s), Unit: unit}, err
 	}
 }

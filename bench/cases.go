@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/quartet-autoscaling/quartet/api/v1alpha1"
@@ -64,6 +65,20 @@ const (
 	goRuns       = 5
 	demoDuration = "3m"
 )
+
+// once runs a measurement when it is first asked for, and gives the same to all who
+// ask later: several figures come from it.
+func once[T any](run func(context.Context) (T, error)) func(context.Context) (T, error) {
+	var (
+		first sync.Once
+		got   T
+		err   error
+	)
+	return func(ctx context.Context) (T, error) {
+		first.Do(func() { got, err = run(ctx) })
+		return got, err
+	}
+}
 
 func labStart(ctx context.Context) (result, error) {
 	var took []float64

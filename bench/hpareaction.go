@@ -66,11 +66,11 @@ func queueLoad(hpas int) hpaLoad {
 
 // Both comparisons are run once, however many figures are taken from them.
 var (
-	reactions = sync.OnceValues(func() (compared[reactionFigures], error) {
-		return takeTurns(context.Background(), planReaction.measure, ourHPA(), upstreamHPA("upstream with ample requests", ampleRequests...))
+	reactions = once(func(ctx context.Context) (compared[reactionFigures], error) {
+		return takeTurns(ctx, planReaction.measure, ourHPA(), upstreamHPA("upstream with ample requests", ampleRequests...))
 	})
-	reactionsDefault = sync.OnceValues(func() (compared[reactionFigures], error) {
-		return takeTurns(context.Background(), planReaction.measure, ourHPA(), upstreamHPA("upstream at its defaults"))
+	reactionsDefault = once(func(ctx context.Context) (compared[reactionFigures], error) {
+		return takeTurns(ctx, planReaction.measure, ourHPA(), upstreamHPA("upstream at its defaults"))
 	})
 )
 

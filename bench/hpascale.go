@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -319,17 +318,17 @@ func lower[F any](c compared[F], unit string, take func(F) float64) result {
 
 // Both loads are measured once, however many figures are taken from them.
 var (
-	hpaAtScale = sync.OnceValues(func() (compared[hpaFigures], error) {
-		return takeTurns(context.Background(), planAtScale.measure, ourHPA(), upstreamHPA("upstream with ample requests", ampleRequests...))
+	hpaAtScale = once(func(ctx context.Context) (compared[hpaFigures], error) {
+		return takeTurns(ctx, planAtScale.measure, ourHPA(), upstreamHPA("upstream with ample requests", ampleRequests...))
 	})
-	hpaAtDefaults = sync.OnceValues(func() (compared[hpaFigures], error) {
-		return takeTurns(context.Background(), planDefaults.measure, ourHPA(), upstreamHPA("upstream at its defaults"))
+	hpaAtDefaults = once(func(ctx context.Context) (compared[hpaFigures], error) {
+		return takeTurns(ctx, planDefaults.measure, ourHPA(), upstreamHPA("upstream at its defaults"))
 	})
 )
 
-func hpaFigure[F any](runs func() (compared[F], error), unit string, take func(F) float64) func(context.Context) (result, error) {
-	return func(context.Context) (result, error) {
-		c, err := runs()
+func hpaFigure[F any](runs func(context.Context) (compared[F], error), unit string, take func(F) float64) func(context.Context) (result, error) {
+	return func(ctx context.Context) (result, error) {
+		c, err := runs(ctx)
 		if err != nil {
 			return result{}, err
 		}
