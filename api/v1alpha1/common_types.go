@@ -80,7 +80,7 @@ type RecurringWindow struct {
 	// week, as in a CronJob.
 	// +kubebuilder:validation:MinLength=9
 	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9*/,-]+ +[0-9*/,-]+ +[0-9*/,?LW-]+ +[0-9A-Za-z*/,-]+ +[0-9A-Za-z*/,?#-]+$')",message="cron must have five fields (minute, hour, day of month, month, day of week), such as '0 8 * * MON-FRI'"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9*/,-]+ +[0-9*/,-]+ +[0-9*/,?-]+ +[0-9A-Za-z*/,-]+ +[0-9A-Za-z*/,?-]+$')",message="cron must have five fields (minute, hour, day of month, month, day of week) of numbers, names, lists, ranges and steps, such as '0 8 * * MON-FRI'"
 	Cron string `json:"cron"`
 	// timeZone that cron is read in, a name of the IANA database.
 	// +optional

@@ -225,8 +225,7 @@ type HorizontalScalingPolicySpec struct {
 }
 
 // HorizontalScalingPolicy attaches to a HorizontalPodAutoscaler and adds what
-// autoscaling/v2 has no field for. Not served by any binary of this version;
-// hpa-controller will serve it.
+// autoscaling/v2 has no field for. hpa-controller serves it.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status

@@ -38,8 +38,8 @@ type HorizontalScalerSpec struct {
 }
 
 // HorizontalScaler is a HorizontalPodAutoscaler and its policy in one object,
-// for managed clusters whose own HPA controller cannot be switched off. Not
-// served by any binary of this version; hpa-controller will serve it.
+// for managed clusters whose own HPA controller cannot be switched off.
+// hpa-controller serves it.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status

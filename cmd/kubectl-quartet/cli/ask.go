@@ -162,7 +162,7 @@ func (a *asker) ask(ctx context.Context, c component, name ...string) ([]byte, e
 
 // decision asks for the last decision on an object.
 func (a *asker) decision(ctx context.Context, c component, o object, name string) (*v1alpha1.Decision, error) {
-	raw, err := a.ask(ctx, c, name)
+	raw, err := a.ask(ctx, c, o.prefix+name)
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil, a.missing(ctx, c, o, name)

@@ -41,10 +41,13 @@ type object struct {
 	// path is the API path of its group and version, and resource its resource.
 	path, resource string
 	cluster        bool
+	// prefix goes before the name in the name of its decisions.
+	prefix string
 }
 
 var (
 	objectHPA          = object{kind: "HorizontalPodAutoscaler", path: "/apis/autoscaling/v2", resource: "horizontalpodautoscalers"}
+	objectScaler       = object{kind: "HorizontalScaler", path: "/apis/autoscaling.quartet.dev/v1alpha1", resource: "horizontalscalers", prefix: "horizontalscaler."}
 	objectMetricSource = object{kind: "MetricSource", path: "/apis/autoscaling.quartet.dev/v1alpha1", resource: "metricsources"}
 	objectVPA          = object{kind: "VerticalPodAutoscaler", path: "/apis/autoscaling.k8s.io/v1", resource: "verticalpodautoscalers"}
 	objectPod          = object{kind: "Pod", path: "/api/v1", resource: "pods"}

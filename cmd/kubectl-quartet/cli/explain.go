@@ -36,6 +36,11 @@ var subjects = []subject{
 		ask: explainHPA,
 	},
 	{
+		names: []string{"horizontalscaler", "hscaler", "horizontalscalers"},
+		short: "Tell what was last decided on a HorizontalScaler, and why", example: "orders -n shop",
+		ask: explainScaler,
+	},
+	{
 		names: []string{"vpa", "verticalpodautoscaler", "verticalpodautoscalers"},
 		short: "Tell what a VerticalPodAutoscaler recommends, and what becomes of its pods", example: "orders -n shop",
 		ask: explainVPA,

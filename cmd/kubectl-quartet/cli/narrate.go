@@ -18,7 +18,15 @@ import (
 type hpaAnswer struct{ d *v1alpha1.Decision }
 
 func explainHPA(ctx context.Context, a *asker, name string) (answer, error) {
-	d, err := a.decision(ctx, hpaController, objectHPA, name)
+	return explainCount(ctx, a, objectHPA, name)
+}
+
+func explainScaler(ctx context.Context, a *asker, name string) (answer, error) {
+	return explainCount(ctx, a, objectScaler, name)
+}
+
+func explainCount(ctx context.Context, a *asker, o object, name string) (answer, error) {
+	d, err := a.decision(ctx, hpaController, o, name)
 	if err != nil {
 		return nil, err
 	}

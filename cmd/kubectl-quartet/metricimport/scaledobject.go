@@ -286,7 +286,7 @@ func (s *scaled) trigger(i, of int, trigger map[string]any) {
 		p.rest()
 		return
 	case "cron":
-		s.r.note(s.object, path, NotMapped, "a schedule belongs into a HorizontalScalingPolicy, which no binary of this version serves")
+		s.r.note(s.object, path, NotMapped, "a schedule belongs into a HorizontalScalingPolicy for the HPA: write one with this schedule")
 		return
 	}
 	convert, known := triggers[kind]
