@@ -105,7 +105,7 @@ func collect(n ast.Node, form *regexp.Regexp, into map[string]bool) {
 // compared are the parts of docs/differences.md, by their headings, and the
 // folders whose tests they name.
 var compared = map[string][]string{
-	"HPA controller":            {"hpa"},
+	"HPA controller":            {"hpa", "test/conformance"},
 	"VPA recommender":           {"recommender"},
 	"VPA updater and admission": {"updater", "admission", "internal/vertical", "internal/resourcepolicy"},
 }

@@ -1,7 +1,6 @@
 package conformance
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -11,16 +10,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	customapi "k8s.io/metrics/pkg/apis/custom_metrics/v1beta2"
 	externalapi "k8s.io/metrics/pkg/apis/external_metrics/v1beta1"
 	metricsapi "k8s.io/metrics/pkg/apis/metrics/v1beta1"
-	resourceclient "k8s.io/metrics/pkg/client/clientset/versioned/typed/metrics/v1beta1"
-	customclient "k8s.io/metrics/pkg/client/custom_metrics"
-	externalclient "k8s.io/metrics/pkg/client/external_metrics"
-
-	"github.com/quartet-autoscaling/quartet/hpa/controller"
 )
 
 // answers are what the three metrics APIs say in a turn.
@@ -34,12 +26,16 @@ type answers struct {
 	errs     map[string]error
 }
 
-// measure fills the answers for the turn, for the load on so many pods.
-func (w *world) measure(count int32) {
-	w.answers = answers{
+func noAnswers() answers {
+	return answers{
 		pods: map[string][]customapi.MetricValue{}, object: map[string]customapi.MetricValue{},
 		external: map[string][]externalapi.ExternalMetricValue{}, errs: map[string]error{},
 	}
+}
+
+// measure fills the answers for the turn, for the load on so many pods.
+func (w *world) measure(count int32) {
+	w.answers = noAnswers()
 	factor := w.load / float64(max(count, 1))
 	if w.chance(w.faults) {
 		w.answers.resourcesErr = errors.New("metrics-server is away")
@@ -47,6 +43,10 @@ func (w *world) measure(count int32) {
 	w.measureResources(factor)
 	for i := range w.hpa.Spec.Metrics {
 		w.measureMetric(&w.hpa.Spec.Metrics[i], factor)
+	}
+	if w.rival != nil {
+		w.answers.external[rivalName] = []externalapi.ExternalMetricValue{{
+			Timestamp: metav1.NewTime(w.now), Value: *resource.NewQuantity(w.rival.value, resource.DecimalSI)}}
 	}
 }
 
@@ -60,17 +60,17 @@ func (w *world) measureMetric(m *autoscalingv2.MetricSpec, factor float64) {
 	}
 	switch {
 	case m.Pods != nil && named(m.Pods.Metric.Name):
-		w.answers.pods[m.Pods.Metric.Name] = w.podValues(m.Pods.Target.AverageValue.MilliValue(), factor)
+		w.answers.pods[m.Pods.Metric.Name] = w.podValues(m.Pods.Metric.Name, m.Pods.Target.AverageValue.MilliValue(), factor)
 	case m.Object != nil:
 		if !named(m.Object.Metric.Name) {
 			w.answers.errs[m.Object.Metric.Name] = errors.New("the source of the object is away")
 			return
 		}
 		w.answers.object[m.Object.Metric.Name] = customapi.MetricValue{
-			Timestamp: w.sampled(), Value: w.total(m.Object.Target, factor),
+			Timestamp: w.sampled(), Value: w.total(m.Object.Metric.Name, m.Object.Target, factor),
 		}
 	case m.External != nil && named(m.External.Metric.Name):
-		w.answers.external[m.External.Metric.Name] = w.series(w.total(m.External.Target, factor))
+		w.answers.external[m.External.Metric.Name] = w.series(w.total(m.External.Metric.Name, m.External.Target, factor))
 	}
 }
 
@@ -80,10 +80,14 @@ func milliQuantity(milli int64) resource.Quantity {
 	return *resource.NewMilliQuantity(milli, resource.DecimalSI)
 }
 
+// extremeMetric is the only one that is near the largest there is: of two, another
+// may be the highest where one side is spared them.
+const extremeMetric = "m0"
+
 // total is the value of a metric that is one number: the load times what a pod
 // is to have, or the target times how much busier the pods are than they should.
-func (w *world) total(target autoscalingv2.MetricTarget, factor float64) resource.Quantity {
-	if w.extreme && w.chance(0.3) {
+func (w *world) total(metric string, target autoscalingv2.MetricTarget, factor float64) resource.Quantity {
+	if w.extreme && metric == extremeMetric && w.chance(0.3) {
 		w.overflows = true
 		return *resource.NewQuantity(math.MaxInt64/pick[int64](w.r, 1, 2, 1000, 1_000_000), resource.DecimalSI)
 	}
@@ -112,14 +116,14 @@ func (w *world) series(total resource.Quantity) []externalapi.ExternalMetricValu
 	return append(out, externalapi.ExternalMetricValue{Timestamp: w.sampled(), Value: total})
 }
 
-func (w *world) podValues(target int64, factor float64) []customapi.MetricValue {
+func (w *world) podValues(metric string, target int64, factor float64) []customapi.MetricValue {
 	var out []customapi.MetricValue
 	add := func(pod string) {
 		v := customapi.MetricValue{
 			DescribedObject: corev1.ObjectReference{Kind: "Pod", Namespace: namespace, Name: pod},
 			Timestamp:       w.sampled(), Value: milliQuantity(w.noisy(float64(target) * factor)),
 		}
-		if w.extreme && w.chance(0.2) {
+		if w.extreme && metric == extremeMetric && w.chance(0.2) {
 			w.overflows = true
 			v.Value = *resource.NewQuantity(math.MaxInt64/pick[int64](w.r, 1, 2000), resource.DecimalSI)
 		}
@@ -184,53 +188,4 @@ func (w *world) containersOf(pod string) []string {
 		names = append(names, "sidecar")
 	}
 	return names
-}
-
-// metricsOf serves the world's answers.
-func metricsOf(w *world) controller.MetricsClients {
-	return controller.MetricsClients{Resources: resources{w: w}, Custom: custom{w}, External: external{w}}
-}
-
-type resources struct {
-	resourceclient.PodMetricsInterface
-	w *world
-}
-
-func (m resources) PodMetricses(string) resourceclient.PodMetricsInterface { return m }
-
-func (m resources) List(context.Context, metav1.ListOptions) (*metricsapi.PodMetricsList, error) {
-	if err := m.w.answers.resourcesErr; err != nil {
-		return nil, err
-	}
-	return &metricsapi.PodMetricsList{Items: m.w.answers.resources}, nil
-}
-
-type custom struct{ w *world }
-
-func (m custom) RootScopedMetrics() customclient.MetricsInterface           { return m }
-func (m custom) NamespacedMetrics(string) customclient.MetricsInterface     { return m }
-func (m external) NamespacedMetrics(string) externalclient.MetricsInterface { return m }
-
-func (m custom) GetForObject(_ schema.GroupKind, _, metric string, _ labels.Selector) (*customapi.MetricValue, error) {
-	if err := m.w.answers.errs[metric]; err != nil {
-		return nil, err
-	}
-	v := m.w.answers.object[metric]
-	return &v, nil
-}
-
-func (m custom) GetForObjects(_ schema.GroupKind, _ labels.Selector, metric string, _ labels.Selector) (*customapi.MetricValueList, error) {
-	if err := m.w.answers.errs[metric]; err != nil {
-		return nil, err
-	}
-	return &customapi.MetricValueList{Items: m.w.answers.pods[metric]}, nil
-}
-
-type external struct{ w *world }
-
-func (m external) List(metric string, _ labels.Selector) (*externalapi.ExternalMetricValueList, error) {
-	if err := m.w.answers.errs[metric]; err != nil {
-		return nil, err
-	}
-	return &externalapi.ExternalMetricValueList{Items: m.w.answers.external[metric]}, nil
 }

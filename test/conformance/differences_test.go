@@ -1,19 +1,22 @@
 package conformance
 
 import (
-	"regexp"
+	"math"
 	"slices"
 	"strings"
-	"time"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // The headings of docs/differences.md that explain a difference.
 const (
 	headingSurge       = "Pods that a rollout adds or lacks change nothing."
 	headingOverflow    = "Sums do not overflow."
+	headingAnew        = "An object that is made anew begins anew."
+	headingLaidOver    = "A status write that meets a newer object is laid over that one."
 	headingZero        = "No division by zero."
 	headingUtilization = "The utilization that is shown is the one decided by"
 	headingEmpty       = "A failed metric leaves no empty entry"
@@ -26,33 +29,48 @@ const (
 
 // headings are all of them.
 var headings = []string{
-	headingSurge, headingOverflow, headingZero, headingUtilization, headingEmpty,
+	headingSurge, headingOverflow, headingAnew, headingLaidOver, headingZero, headingUtilization, headingEmpty,
 	headingDesired, headingOrder, headingTransition, headingSeldom, headingReason,
 }
 
-// explainer takes out of two views what the listed differences explain. It keeps
-// what it has explained: a status stays as it is while nothing writes it.
+// explainer takes out of two views of one object what the listed differences
+// explain. What it takes out it knows: where upstream shows something else than
+// the defect would, or ours something else than its remedy, it stays.
 type explainer struct {
-	w *world
+	w      *world
+	healed healed
 	// explained counts the turns by heading.
 	explained map[string]int
 	// metrics are values that differ and were explained when they were written, as
 	// upstream shows them and ours.
 	metrics map[[2]string]bool
-	// told are our events and when they were told; heard counts upstream's.
-	told  map[event]time.Time
-	heard int
-	// counted is the count that the turn began with.
-	counted int32
+	// refused is when upstream's last write of the scale failed.
+	refused metav1.Time
+	// shown is what ours showed in the turn before.
+	shown autoscalingv2.HorizontalPodAutoscalerStatus
+	// unlike tells that upstream showed no desired count in the turn before where
+	// ours did.
+	unlike bool
+	warnings
 }
 
-func newExplainer(w *world) *explainer {
-	return &explainer{w: w, explained: map[string]int{}, metrics: map[[2]string]bool{}, told: map[event]time.Time{}}
+func newExplainer(w *world, h healed, explained map[string]int) *explainer {
+	e := &explainer{w: w, healed: h, explained: explained}
+	e.anew()
+	return e
+}
+
+// anew forgets the object: another has its name.
+func (e *explainer) anew() {
+	e.metrics, e.refused, e.unlike = map[[2]string]bool{}, metav1.Time{}, false
+	e.shown = autoscalingv2.HorizontalPodAutoscalerStatus{}
+	e.warnings = warnings{}
 }
 
 // level changes upstream's view to what it would be without the listed defects.
 func (e *explainer) level(up, our *view) {
-	e.counted = our.status.CurrentReplicas
+	unlike := e.unlike
+	shown := our.status
 	for _, rule := range []struct {
 		heading string
 		apply   func(e *explainer, up, our *view) bool
@@ -69,12 +87,34 @@ func (e *explainer) level(up, our *view) {
 		}
 	}
 	e.levelValues(up, our)
+	same := !unlike && !e.unlike && !slices.ContainsFunc(up.statuses, func(w statusWrite) bool { return w.before.DesiredReplicas == 0 })
+	var without []string
+	if e.levelWindow(up, our) {
+		without = append(without, string(autoscalingv2.AbleToScale))
+	}
+	up.writesShown(same, without...)
+	our.writesShown(same, without...)
+	e.shown = shown
+}
+
+// levelWindow takes over what ours says of its windows where upstream was spared
+// the largest values: what both recommend is beyond any bound, and not the same.
+func (e *explainer) levelWindow(up, our *view) bool {
+	if !e.healed.overflow || !e.w.overflows {
+		return false
+	}
+	windows := []string{"ReadyForNewScale", "ScaleDownStabilized", "ScaleUpStabilized"}
+	theirs, mine := conditionOf(&up.status, autoscalingv2.AbleToScale), conditionOf(&our.status, autoscalingv2.AbleToScale)
+	if theirs != nil && mine != nil && slices.Contains(windows, theirs.Reason) && slices.Contains(windows, mine.Reason) {
+		theirs.Reason, theirs.Message = mine.Reason, mine.Message
+	}
+	return true
 }
 
 func levelEmpty(_ *explainer, up, _ *view) bool {
 	var kept []autoscalingv2.MetricStatus
 	for _, m := range up.status.CurrentMetrics {
-		if m.Type != "" {
+		if asJSON(&m) != `{"type":""}` {
 			kept = append(kept, m)
 		}
 	}
@@ -83,33 +123,32 @@ func levelEmpty(_ *explainer, up, _ *view) bool {
 	return left
 }
 
-func levelDesired(_ *explainer, up, our *view) bool {
+// levelDesired takes over what ours shows where upstream's status never had a
+// desired count: the present one when that became so, and the same from then on.
+func levelDesired(e *explainer, up, our *view) bool {
+	e.unlike = false
 	if up.status.DesiredReplicas != 0 || our.status.DesiredReplicas == 0 {
 		return false
 	}
-	for _, c := range our.status.Conditions {
-		unknown := c.Type == autoscalingv2.ScalingActive || c.Type == autoscalingv2.AbleToScale
-		if unknown && c.Status == corev1.ConditionFalse {
-			up.status.DesiredReplicas = our.status.DesiredReplicas
-			return true
-		}
+	known := e.shown.DesiredReplicas
+	if known == 0 {
+		known = our.status.CurrentReplicas
 	}
-	return false
+	unknown := isFalse(conditionOf(&our.status, autoscalingv2.ScalingActive)) || isFalse(conditionOf(&our.status, autoscalingv2.AbleToScale))
+	if !unknown || our.status.DesiredReplicas != known {
+		return false
+	}
+	up.status.DesiredReplicas, e.unlike = known, true
+	return true
 }
 
-// missingRequest is how a pod without a request is told of. Upstream tells of any
-// one of them, and so of what that one lacks.
-var missingRequest = regexp.MustCompile(`(missing request for \S+ in container \S+ of|missing pod-level request for \S+ in|container \S+ not found in) Pod web-\d+`)
-
-// levelOrder takes the pod that is named for lack of a request as ours has it.
+// levelOrder takes what texts name any one of as ours has it.
 func levelOrder(_ *explainer, up, our *view) bool {
 	explained := false
-	for i := range min(len(up.status.Conditions), len(our.status.Conditions)) {
-		theirs, mine := &up.status.Conditions[i], our.status.Conditions[i]
-		if theirs.Message == mine.Message || !missingRequest.MatchString(theirs.Message) || !missingRequest.MatchString(mine.Message) {
-			continue
-		}
-		if missingRequest.ReplaceAllString(theirs.Message, "") == missingRequest.ReplaceAllString(mine.Message, "") {
+	for i := range up.status.Conditions {
+		theirs := &up.status.Conditions[i]
+		mine := conditionOf(&our.status, theirs.Type)
+		if mine != nil && theirs.Message != mine.Message && inOrder(theirs.Message) == inOrder(mine.Message) {
 			theirs.Message, explained = mine.Message, true
 		}
 	}
@@ -129,7 +168,8 @@ func levelReason(_ *explainer, up, our *view) bool {
 			continue
 		}
 		for _, mine := range our.events {
-			if mine.reason == theirs.reason && strings.HasPrefix(mine.message, before+"; reason: ") && strings.HasSuffix(mine.message, after) {
+			given := strings.TrimSuffix(strings.TrimPrefix(mine.message, before+"; reason: "), after)
+			if mine.reason == theirs.reason && mine.message == before+"; reason: "+given+after && given != "" && sameTurn(mine, *theirs) {
 				theirs.message, explained = mine.message, true
 			}
 		}
@@ -137,57 +177,27 @@ func levelReason(_ *explainer, up, our *view) bool {
 	return explained
 }
 
-const (
-	// recorded is how many events upstream's recorder surely writes: of one object
-	// it drops what is more than 25 and one in five minutes.
-	recorded = 20
-	// seldom is after what time we tell of a warning again.
-	seldom = 5 * time.Minute
-)
+func sameTurn(a, b event) bool { return a.at.Equal(b.at) }
 
-// levelEvents takes out the warnings that go on, and compares the others once
-// each: upstream's recorder joins those that are alike.
-func levelEvents(e *explainer, up, our *view) bool {
-	e.heard += len(up.events)
-	up.events, our.events = once(up.events), once(our.events)
-	for _, mine := range our.events {
-		e.told[mine] = e.w.now
-	}
-	if e.heard > recorded {
-		up.events, our.events = nil, nil
-		return false
-	}
-	all := len(up.events)
-	up.events = slices.DeleteFunc(up.events, func(theirs event) bool {
-		at, told := e.told[theirs]
-		return theirs.kind == corev1.EventTypeWarning && told && at != e.w.now && e.w.now.Sub(at) <= seldom
-	})
-	return len(up.events) < all
-}
-
-// once orders events and drops doubles. Pods in them are not told apart.
-func once(events []event) []event {
-	out := slices.Clone(events)
-	for i := range out {
-		out[i].message = missingRequest.ReplaceAllString(out[i].message, "a request is not known")
-	}
-	slices.SortFunc(out, func(a, b event) int {
-		return strings.Compare(a.kind+a.reason+a.message, b.kind+b.reason+b.message)
-	})
-	return slices.Compact(out)
-}
-
-// levelTransition takes over when a refused write of the scale began.
-func levelTransition(_ *explainer, up, our *view) bool {
-	for i := range min(len(up.status.Conditions), len(our.status.Conditions)) {
-		theirs, mine := &up.status.Conditions[i], our.status.Conditions[i]
-		if theirs.Type == autoscalingv2.AbleToScale && mine.Type == theirs.Type && mine.Status == corev1.ConditionFalse &&
-			theirs.Status == mine.Status && mine.LastTransitionTime.Before(&theirs.LastTransitionTime) {
-			theirs.LastTransitionTime = mine.LastTransitionTime
-			return true
+// levelTransition takes over when a refused write of the scale began: upstream's
+// is the time of the last refusal, and ours has not moved since it began.
+func levelTransition(e *explainer, up, our *view) bool {
+	for _, write := range up.statuses {
+		if c := conditionOf(&write.after, autoscalingv2.AbleToScale); isFalse(c) && c.Reason == "FailedUpdateScale" {
+			e.refused = c.LastTransitionTime
 		}
 	}
-	return false
+	theirs, mine := conditionOf(&up.status, autoscalingv2.AbleToScale), conditionOf(&our.status, autoscalingv2.AbleToScale)
+	before := conditionOf(&e.shown, autoscalingv2.AbleToScale)
+	if !isFalse(theirs) || !isFalse(mine) || !isFalse(before) && len(our.turns()) < 2 {
+		return false
+	}
+	unmoved := !isFalse(before) || before.LastTransitionTime.Equal(&mine.LastTransitionTime)
+	if !unmoved || !theirs.LastTransitionTime.Equal(&e.refused) || !mine.LastTransitionTime.Before(&theirs.LastTransitionTime) {
+		return false
+	}
+	theirs.LastTransitionTime = mine.LastTransitionTime
+	return true
 }
 
 // levelValues takes over the shown values that a listed difference explains.
@@ -201,7 +211,7 @@ func (e *explainer) levelValues(up, our *view) {
 		if pair[0] == pair[1] {
 			continue
 		}
-		if heading := e.valueDiffers(mine); heading != "" {
+		if heading := e.valueDiffers(theirs, mine, our); heading != "" {
 			e.explained[heading]++
 			e.metrics[pair] = true
 		}
@@ -212,77 +222,75 @@ func (e *explainer) levelValues(up, our *view) {
 }
 
 // valueDiffers is the heading that explains why another value is shown.
-func (e *explainer) valueDiffers(m *autoscalingv2.MetricStatus) string {
-	unheard := false
-	switch m.Type {
-	case autoscalingv2.ResourceMetricSourceType:
-		unheard = e.unheard(e.w.sampledUsage(m.Resource.Name, ""), m.Resource.Name)
-	case autoscalingv2.ContainerResourceMetricSourceType:
-		c := m.ContainerResource
-		unheard = e.unheard(e.w.sampledUsage(c.Name, c.Container), c.Name)
-	case autoscalingv2.PodsMetricSourceType:
-		sampled := map[string]bool{}
-		for _, v := range e.w.answers.pods[m.Pods.Metric.Name] {
-			sampled[v.DescribedObject.Name] = true
-		}
-		unheard = e.unheard(sampled, "")
-	case autoscalingv2.ObjectMetricSourceType:
-		return e.averageDiffers(m.Object.Current)
-	case autoscalingv2.ExternalMetricSourceType:
-		return e.averageDiffers(m.External.Current)
+func (e *explainer) valueDiffers(theirs, mine *autoscalingv2.MetricStatus, our *view) string {
+	turns := our.turns()
+	if len(turns) == 0 || theirs.Type != mine.Type {
+		return ""
 	}
-	if unheard {
+	switch mine.Type {
+	case autoscalingv2.ObjectMetricSourceType:
+		value := e.w.answers.object[mine.Object.Metric.Name].Value
+		return e.totalDiffers(mine.Object.Metric.Name, value.MilliValue(), [2]autoscalingv2.MetricValueStatus{theirs.Object.Current, mine.Object.Current}, our)
+	case autoscalingv2.ExternalMetricSourceType:
+		usage := int64(0)
+		for _, v := range e.w.answers.external[mine.External.Metric.Name] {
+			if usage += v.Value.MilliValue(); usage < 0 {
+				usage = math.MaxInt64
+				break
+			}
+		}
+		return e.totalDiffers(mine.External.Metric.Name, usage, [2]autoscalingv2.MetricValueStatus{theirs.External.Current, mine.External.Current}, our)
+	case autoscalingv2.PodsMetricSourceType:
+		if e.overflows(mine.Pods.Metric.Name, mine.Pods.Current.AverageValue.MilliValue()) {
+			return headingOverflow
+		}
+	}
+	if e.heard(mine, turns[len(turns)-1]) {
 		return headingUtilization
 	}
 	return ""
 }
 
-// sampledUsage are the pods that have a usage of the resource, in all containers
-// or the one that is named.
-func (w *world) sampledUsage(what corev1.ResourceName, container string) map[string]bool {
-	sampled := map[string]bool{}
-	for i := range w.answers.resources {
-		item := &w.answers.resources[i]
-		found := false
-		for _, c := range item.Containers {
-			if container != "" && c.Name != container {
-				continue
-			}
-			if _, found = c.Usage[what]; !found {
-				break
-			}
-		}
-		sampled[item.Name] = found
+// overflows tells whether upstream was spared a value so large, of which ours
+// shows at least what is left of it among the most pods that there are.
+func (e *explainer) overflows(metric string, shown int64) bool {
+	const mostPods = 100
+	least := e.w.overflow(metric)
+	large := func(v resource.Quantity) bool { return least > 0 && v.Cmp(milliQuantity(least)) > 0 || v.Sign() < 0 }
+	found := large(e.w.answers.object[metric].Value)
+	for _, v := range e.w.answers.pods[metric] {
+		found = found || large(v.Value)
 	}
-	return sampled
+	for _, v := range e.w.answers.external[metric] {
+		found = found || large(v.Value)
+	}
+	return e.healed.overflow && found && shown >= least/mostPods
 }
 
-// averageDiffers explains an average over pods of which there are none.
-func (e *explainer) averageDiffers(current autoscalingv2.MetricValueStatus) string {
-	switch {
-	case current.AverageValue == nil:
+// totalDiffers explains an average of a whole over pods, of which there are none,
+// or which are not those that were asked for. It knows the usage.
+func (e *explainer) totalDiffers(metric string, usage int64, shown [2]autoscalingv2.MetricValueStatus, our *view) string {
+	if average, value := shown[1].AverageValue, shown[1].Value; average != nil && e.overflows(metric, average.MilliValue()) ||
+		value != nil && e.overflows(metric, value.MilliValue()) {
+		return headingOverflow
+	}
+	if shown[0].AverageValue == nil || shown[1].AverageValue == nil {
 		return ""
-	case e.w.scale.delta != 0:
+	}
+	asked := our.status.CurrentReplicas
+	exist := max(0, asked+e.w.scale.delta)
+	average := int64(math.Ceil(float64(usage) / float64(max(1, exist))))
+	theirs := shown[0].AverageValue.MilliValue()
+	switch {
+	case shown[1].AverageValue.MilliValue() != average:
+		return ""
+	case e.healed.surge && exist != asked && (asked == 0 || theirs == int64(math.Ceil(float64(usage)/float64(asked)))):
 		return headingSurge
-	case e.counted == 0:
+	case exist == 0 && (theirs == math.MinInt64 || theirs == math.MaxInt64):
+		// What a division by zero becomes depends on the processor.
 		return headingZero
 	}
 	return ""
-}
-
-// unheard tells whether some pod has no say in a metric: it has not begun, has no
-// sample, or may be starting still, which is asked of CPU only.
-func (e *explainer) unheard(sampled map[string]bool, what corev1.ResourceName) bool {
-	for name, pod := range e.w.pods {
-		starting := pod.Status.StartTime == nil || readiness(pod) == "" || readiness(pod) == corev1.ConditionFalse ||
-			pod.Status.StartTime.Add(e.w.options.Rules.CPUInitializationPeriod).After(e.w.now)
-		switch {
-		case pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodFailed:
-		case pod.Status.Phase == corev1.PodPending, !sampled[name], what == corev1.ResourceCPU && starting:
-			return true
-		}
-	}
-	return false
 }
 
 // takeValue takes over the value, and nothing that tells whose it is.
@@ -300,3 +308,5 @@ func takeValue(to, from *autoscalingv2.MetricStatus) {
 		to.External.Current = from.External.Current
 	}
 }
+
+func isWarning(e event) bool { return e.kind == corev1.EventTypeWarning }

@@ -19,9 +19,12 @@ import (
 type scenario struct {
 	seed        uint64
 	skip, turns int
-	// levelled hides from upstream that the count that exists is not the one asked
-	// for, which is what the first of the listed differences comes from.
-	levelled bool
+	// healed is what upstream is spared.
+	healed healed
+	// stage makes the world in place of the seed, nil for none.
+	stage func(now time.Time) *world
+	// watch sees all views before anything is explained, nil for nobody.
+	watch func(object string, theirs, mine view)
 }
 
 // result is what came of a scenario.
@@ -33,8 +36,6 @@ type result struct {
 	// differences are those of the last turn, none where all were equal.
 	differences []string
 	world       string
-	// surge and overflows tell of what the world had.
-	surge, overflows bool
 }
 
 // play runs both controllers through a scenario, up to the first difference that
@@ -88,6 +89,9 @@ func (b *bubble) start(makers ...func(context.Context) (parts, error)) {
 func (b *bubble) play(s scenario) result {
 	b.t.Helper()
 	w := newWorld(s.seed, time.Now())
+	if s.stage != nil {
+		w = s.stage(time.Now())
+	}
 	w.step(s.seed, w.scale.manual, w.now)
 	count := w.scale.manual
 	for range s.skip {
@@ -98,55 +102,91 @@ func (b *bubble) play(s scenario) result {
 		}
 	}
 	up, our := newSide(w, count), newSide(w, count)
-	up.levelled = s.levelled
-	b.start(up.upstream, our.ours)
-	e := newExplainer(w)
-	r := result{explained: e.explained, seen: map[string]int{}}
+	up.healed = s.healed
+	b.start(up.theirs, our.ours)
+	r := result{explained: map[string]int{}, seen: map[string]int{}}
+	main, other := newExplainer(w, s.healed, r.explained), newExplainer(w, s.healed, r.explained)
+	explainers := both{main, other}
+	before := count
 	for {
 		// What is due at the turn's time happens, then half of a period passes.
 		synctest.Wait()
 		time.Sleep(period / 2)
 		synctest.Wait()
-		theirs, mine := up.look(), our.look()
 		r.turns++
-		mine.note(w, r.seen)
-		if *trace {
-			b.t.Logf("turn %d\n%s\n  ours:\n%s", w.turn, strings.Join(theirs.lines(), "\n"), strings.Join(mine.lines(), "\n"))
+		r.note(w)
+		for object, e := range explainers.each {
+			theirs, mine := up.look(object), our.look(object)
+			r.noteView(w, object, &mine, before)
+			if *trace {
+				b.t.Logf("turn %d, %s\n%s\n  ours:\n%s", w.turn, object, strings.Join(theirs.lines(), "\n"), strings.Join(mine.lines(), "\n"))
+			}
+			if s.watch != nil {
+				s.watch(object, theirs.clone(), mine.clone())
+			}
+			e.level(&theirs, &mine)
+			for _, line := range diff(&theirs, &mine) {
+				r.differences = append(r.differences, line[:1]+" "+object+line[1:])
+			}
 		}
-		e.level(&theirs, &mine)
-		if r.differences = diff(&theirs, &mine); r.differences != nil || w.turn >= s.turns {
+		if r.differences != nil && s.watch == nil || w.turn >= s.turns {
 			break
 		}
-		if err := next(w, s.seed, up, our); err != nil {
-			b.t.Fatal(err)
+		before = our.seen[name].count
+		next(w, s.seed, up, our)
+		if w.scale.manual >= 0 {
+			before = w.scale.manual
 		}
-		time.Sleep(period / 2)
+		if w.life == lifeAnew || w.life == lifeBack {
+			main.anew()
+		}
+		if w.rivalBorn == w.turn {
+			other.anew()
+		}
+		time.Sleep(backAfter)
+		up.comeBack()
+		our.comeBack()
+		time.Sleep(rivalAfter - backAfter)
+		up.bearRival()
+		our.bearRival()
+		time.Sleep(rivalEndsAfter - rivalAfter)
+		up.endRival()
+		our.endRival()
+		time.Sleep(period/2 - rivalEndsAfter)
 	}
 	r.world = w.describe()
-	r.overflows, r.surge = w.overflows, w.surge > 0
 	return r
 }
 
+// both are the explainers of the two objects.
+type both struct{ main, other *explainer }
+
+func (b both) each(yield func(string, *explainer) bool) {
+	_ = yield(name, b.main) && yield(rivalName, b.other)
+}
+
+// How long after an edit an object that was deleted comes back, and the other HPA
+// comes and goes. What comes has its turns once a period from then on: at no time
+// at which anything else happens, or it would depend on luck what comes first.
+const (
+	backAfter      = 500 * time.Millisecond
+	rivalAfter     = 2500 * time.Millisecond
+	rivalEndsAfter = 4500 * time.Millisecond
+)
+
 // next moves the world on by a turn, and both sides with it.
-func next(w *world, seed uint64, up, our *side) error {
+func next(w *world, seed uint64, up, our *side) {
 	before := uids(w)
-	w.step(seed, up.count, time.Now())
+	w.step(seed, up.seen[name].count, time.Now())
 	sides := []*side{up, our}
 	for _, s := range sides {
-		if err := s.follow(before); err != nil {
-			return err
-		}
+		s.follow(before)
 	}
 	synctest.Wait()
-	if w.edited {
-		for _, s := range sides {
-			if err := s.edit(); err != nil {
-				return err
-			}
-		}
-		synctest.Wait()
+	for _, s := range sides {
+		s.renew()
 	}
-	return nil
+	synctest.Wait()
 }
 
 func uids(w *world) map[string]types.UID {
@@ -157,23 +197,37 @@ func uids(w *world) map[string]types.UID {
 	return out
 }
 
-// judge plays a scenario. A difference that comes of pods beyond the count asked
-// for is explained where there is none once upstream does not see these.
+// counterfactuals are the defects that upstream can be spared, by the headings
+// that list them.
+var counterfactuals = map[string]func(*healed) *bool{
+	headingSurge:    func(h *healed) *bool { return &h.surge },
+	headingOverflow: func(h *healed) *bool { return &h.overflow },
+	headingAnew:     func(h *healed) *bool { return &h.memory },
+	headingLaidOver: func(h *healed) *bool { return &h.conflict },
+}
+
+// judge plays a scenario. Where it differs it is played again, upstream spared
+// what is listed: nothing may differ then. A heading explains it where it differs
+// without that one.
 func judge(t *testing.T, s scenario) result {
 	t.Helper()
 	r := play(t, s)
-	if len(r.differences) > 0 && r.surge {
-		s.levelled = true
-		if again := play(t, s); len(again.differences) == 0 || again.overflows {
-			again.explained[headingSurge]++
-			r = again
+	if len(r.differences) == 0 {
+		return r
+	}
+	s.healed = healed{surge: true, overflow: true, memory: true, conflict: true}
+	again := play(t, s)
+	if len(again.differences) > 0 {
+		return again
+	}
+	for heading, part := range counterfactuals {
+		without := s
+		*part(&without.healed) = false
+		if len(play(t, without).differences) > 0 {
+			again.explained[heading]++
 		}
 	}
-	if len(r.differences) > 0 && r.overflows {
-		r.explained[headingOverflow]++
-		r.differences = nil
-	}
-	return r
+	return again
 }
 
 // shorten looks for the fewest turns that still differ: those after the difference

@@ -84,7 +84,7 @@ func (w *world) addPod(old bool) {
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: namespace, Name: fmt.Sprintf("web-%d", w.born), UID: types.UID(fmt.Sprint(w.born)),
-			Labels: map[string]string{"app": "web"},
+			Labels: map[string]string{"app": "web", "tier": pick(w.r, "front", "front", "back")},
 		},
 		Spec: w.template.spec(), Status: corev1.PodStatus{Phase: corev1.PodPending},
 	}
@@ -107,11 +107,19 @@ func setReady(pod *corev1.Pod, status corev1.ConditionStatus, at metav1.Time) {
 	pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: status, LastTransitionTime: at}}
 }
 
-func readiness(pod *corev1.Pod) corev1.ConditionStatus {
-	for _, c := range pod.Status.Conditions {
-		if c.Type == corev1.PodReady {
-			return c.Status
+// readyCondition is nil where there is none.
+func readyCondition(pod *corev1.Pod) *corev1.PodCondition {
+	for i := range pod.Status.Conditions {
+		if c := &pod.Status.Conditions[i]; c.Type == corev1.PodReady {
+			return c
 		}
+	}
+	return nil
+}
+
+func readiness(pod *corev1.Pod) corev1.ConditionStatus {
+	if c := readyCondition(pod); c != nil {
+		return c.Status
 	}
 	return ""
 }

@@ -1,110 +1,140 @@
 package conformance
 
 import (
-	"context"
+	"errors"
 	"fmt"
-	"strings"
 	"sync"
+	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
-	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
-	"k8s.io/client-go/scale"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/record"
-	"k8s.io/kubernetes/pkg/controller/podautoscaler"
-	upstreammetrics "k8s.io/kubernetes/pkg/controller/podautoscaler/metrics"
-
-	"github.com/quartet-autoscaling/quartet/hpa/controller"
-	"github.com/quartet-autoscaling/quartet/hpa/replicas"
-	"github.com/quartet-autoscaling/quartet/internal/decisionapi"
-	"github.com/quartet-autoscaling/quartet/internal/kube"
 )
+
+// healed is which of upstream's defects its side of a comparison is spared: what
+// triggers them does not reach it. Where both sides are equal then, the difference
+// came of these defects and of nothing else.
+type healed struct {
+	// surge: the count that exists is the one asked for.
+	surge bool
+	// overflow: no value of a metric is near the largest there is.
+	overflow bool
+	// memory: an object that is made anew has no history.
+	memory bool
+	// conflict: a write of the status meets no newer object.
+	conflict bool
+}
 
 // side is one of the two controllers with a cluster of its own.
 type side struct {
 	w      *world
 	client *fake.Clientset
-	// levelled hides from this controller that the count that exists is not the
-	// one asked for.
-	levelled bool
+	healed healed
+	// forget has the controller lose the history of the object, nil where it does
+	// so itself.
+	forget func()
 
-	mu    sync.Mutex
-	count int32
-	// writes and reads are those of the scale since the last look, events what was
-	// told since then.
+	mu   sync.Mutex
+	seen map[string]*dossier
+}
+
+// dossier is what was done about one object, and to its target, since the last look.
+type dossier struct {
+	count  int32
 	writes []string
-	reads  int
-	events []event
+	// turned are the times at which something was read or told.
+	turned   []time.Time
+	reads    int
+	events   []event
+	statuses []statusWrite
+	// conflicts and contended are how many more writes of the scale and of the
+	// status meet a newer object.
+	conflicts, contended int
+	// met tells that a write of the status did.
+	met bool
 }
 
 // event is one that was told of the object.
-type event struct{ kind, reason, message string }
-
-func (s *side) tell(e event) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.events = append(s.events, e)
+type event struct {
+	kind, reason, message string
+	at                    time.Time
 }
 
-// recorder takes events as our controller records them.
+// statusWrite is one write of the status; refused where it failed.
+type statusWrite struct {
+	at            time.Time
+	before, after autoscalingv2.HorizontalPodAutoscalerStatus
+	refused       bool
+}
+
+// recorder takes events as the controllers tell them, before anything joins or
+// drops them.
 type recorder struct {
 	record.EventRecorder
 	s *side
 }
 
-func (r recorder) Event(_ runtime.Object, kind, reason, message string) {
-	r.s.tell(event{kind, reason, message})
+func (r recorder) Event(o runtime.Object, kind, reason, message string) {
+	hpa, ok := o.(*autoscalingv2.HorizontalPodAutoscaler)
+	if !ok {
+		panic(fmt.Sprintf("an event of a %T", o))
+	}
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	to := r.s.seen[hpa.Name]
+	now := time.Now()
+	to.events = append(to.events, event{kind, reason, message, now})
+	to.turned = append(to.turned, now)
 }
 
-// sink takes events as upstream's recorder writes them: joined where they are
-// alike, and no more than so many.
-type sink struct {
-	typedcorev1.EventInterface
-	s *side
-}
-
-func (k sink) Events(string) typedcorev1.EventInterface { return k }
-
-func (k sink) CreateWithEventNamespace(e *corev1.Event) (*corev1.Event, error) {
-	k.s.tell(event{e.Type, e.Reason, strings.TrimPrefix(e.Message, "(combined from similar events): ")})
-	return e, nil
-}
-
-func (k sink) PatchWithEventNamespace(e *corev1.Event, _ []byte) (*corev1.Event, error) {
-	return k.CreateWithEventNamespace(e)
+func (r recorder) Eventf(o runtime.Object, kind, reason, format string, args ...any) {
+	r.Event(o, kind, reason, fmt.Sprintf(format, args...))
 }
 
 var (
-	hpas        = schema.GroupVersionResource{Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"}
-	pods        = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
-	deployments = schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "Deployment"}
+	hpas = schema.GroupVersionResource{Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"}
+	pods = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
 )
 
 func newSide(w *world, count int32) *side {
-	s := &side{w: w, count: count}
+	s := &side{w: w, seen: map[string]*dossier{name: {count: count}, rivalName: {count: 1}}}
 	//nolint:staticcheck // The newer fake keeps managed fields, which nobody reads here, and takes ten times as long.
-	s.client = fake.NewSimpleClientset(w.hpa.DeepCopy())
+	s.client = fake.NewSimpleClientset()
+	if w.life != lifeGone {
+		s.must(s.client.Tracker().Add(w.hpa.DeepCopy()))
+	}
 	for _, pod := range w.pods {
-		if err := s.client.Tracker().Add(pod.DeepCopy()); err != nil {
-			panic(err)
-		}
+		s.must(s.client.Tracker().Add(pod.DeepCopy()))
 	}
 	s.client.PrependReactor("update", hpas.Resource, s.updateStatus)
+	s.allow()
 	return s
 }
 
-// updateStatus keeps the spec, as the API server does.
+func (s *side) must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// allow begins a turn: so many writes are refused from now on.
+func (s *side) allow() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen[name].conflicts, s.seen[name].contended = s.w.scale.conflicts, s.w.status.conflicts
+}
+
+var errConflict = errors.New("the object has been modified; please apply your changes to the latest version and try again")
+
+// updateStatus keeps the spec, as the API server does, and whole seconds.
 func (s *side) updateStatus(a clienttesting.Action) (bool, runtime.Object, error) {
 	update, ok := a.(clienttesting.UpdateAction)
 	if !ok || a.GetSubresource() != "status" {
@@ -114,144 +144,147 @@ func (s *side) updateStatus(a clienttesting.Action) (bool, runtime.Object, error
 	if !ok {
 		return true, nil, fmt.Errorf("not an HPA: %T", update.GetObject())
 	}
-	kept := s.object().DeepCopy()
-	kept.Status = *sent.Status.DeepCopy()
+	now := s.object(sent.Name)
+	if now == nil || now.UID != sent.UID {
+		return true, nil, apierrors.NewNotFound(hpas.GroupResource(), sent.Name)
+	}
+	kept := now.DeepCopy()
+	kept.Status = inSeconds(sent.Status)
+	if err := s.noteStatus(sent.Name, now.Status, kept.Status); err != nil {
+		return true, nil, err
+	}
 	return true, kept, s.client.Tracker().Update(hpas, kept, namespace)
 }
 
-func (s *side) object() *autoscalingv2.HorizontalPodAutoscaler {
-	o, err := s.client.Tracker().Get(hpas, namespace, name)
-	if err != nil {
-		panic(err)
+// noteStatus keeps a write, and tells why it fails.
+func (s *side) noteStatus(object string, before, after autoscalingv2.HorizontalPodAutoscalerStatus) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	to := s.seen[object]
+	write := statusWrite{at: time.Now(), before: before, after: after}
+	var err error
+	switch {
+	case object != name:
+	case s.w.status.err != nil:
+		err = s.w.status.err
+	case to.contended > 0 && (s.w.status.hopeless || !s.healed.conflict):
+		to.contended, to.met = to.contended-1, true
+		err = apierrors.NewConflict(hpas.GroupResource(), object, errConflict)
+		if !s.w.status.hopeless {
+			return err
+		}
 	}
+	write.refused = err != nil
+	to.statuses = append(to.statuses, write)
+	return err
+}
+
+func inSeconds(status autoscalingv2.HorizontalPodAutoscalerStatus) autoscalingv2.HorizontalPodAutoscalerStatus {
+	out := *status.DeepCopy()
+	if out.LastScaleTime != nil {
+		at := out.LastScaleTime.Rfc3339Copy()
+		out.LastScaleTime = &at
+	}
+	for i := range out.Conditions {
+		c := &out.Conditions[i]
+		c.LastTransitionTime = c.LastTransitionTime.Rfc3339Copy()
+	}
+	return out
+}
+
+// object is one of the HPAs, nil where it does not exist.
+func (s *side) object(name string) *autoscalingv2.HorizontalPodAutoscaler {
+	o, err := s.client.Tracker().Get(hpas, namespace, name)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	s.must(err)
 	return o.(*autoscalingv2.HorizontalPodAutoscaler)
 }
 
 // follow brings this side's pods and scale to the world's present turn. before are
 // the pods of the turn before.
-func (s *side) follow(before map[string]types.UID) error {
+func (s *side) follow(before map[string]types.UID) {
 	tracker := s.client.Tracker()
 	for name := range before {
 		if s.w.pods[name] == nil {
-			if err := tracker.Delete(pods, namespace, name); err != nil {
-				return err
-			}
+			s.must(tracker.Delete(pods, namespace, name))
 		}
 	}
 	for name, pod := range s.w.pods {
-		var err error
 		if _, was := before[name]; was {
-			err = tracker.Update(pods, pod.DeepCopy(), namespace)
+			s.must(tracker.Update(pods, pod.DeepCopy(), namespace))
 		} else {
-			err = tracker.Create(pods, pod.DeepCopy(), namespace)
+			s.must(tracker.Create(pods, pod.DeepCopy(), namespace))
 		}
-		if err != nil {
-			return err
+	}
+	s.allow()
+	if s.w.scale.manual >= 0 {
+		s.mu.Lock()
+		s.seen[name].count = s.w.scale.manual
+		s.mu.Unlock()
+	}
+}
+
+// renew gives this side's object the world's spec, or takes it away, or makes it
+// anew. What is new is decided on at once, so whatever else changed has to be in
+// the caches before.
+func (s *side) renew() {
+	tracker := s.client.Tracker()
+	switch s.w.life {
+	case lifeGone:
+		s.must(tracker.Delete(hpas, namespace, name))
+	case lifeAnew:
+		if s.forget != nil && s.healed.memory {
+			s.forget()
 		}
+		s.must(tracker.Delete(hpas, namespace, name))
+		// Seen at once with what follows, it would be one turn or two by luck.
+		synctest.Wait()
+		s.must(tracker.Create(hpas, s.w.hpa.DeepCopy(), namespace))
+	case lifeEdited:
+		edited := s.w.hpa.DeepCopy()
+		edited.Status = *s.object(name).Status.DeepCopy()
+		s.must(tracker.Update(hpas, edited, namespace))
+	}
+}
+
+// comeBack makes the object where the world has it again.
+func (s *side) comeBack() {
+	if s.w.life == lifeBack {
+		s.must(s.client.Tracker().Create(hpas, s.w.hpa.DeepCopy(), namespace))
+	}
+}
+
+// bearRival makes the other HPA where the world has it.
+func (s *side) bearRival() {
+	if s.object(rivalName) != nil || s.w.rival == nil {
+		return
 	}
 	s.mu.Lock()
-	if s.w.scale.manual >= 0 {
-		s.count = s.w.scale.manual
-	}
+	s.seen[rivalName].count = 1
 	s.mu.Unlock()
+	s.must(s.client.Tracker().Create(hpas, s.w.rival.hpa.DeepCopy(), namespace))
+}
+
+// endRival deletes it where the world has none.
+func (s *side) endRival() {
+	if s.object(rivalName) != nil && s.w.rival == nil {
+		s.must(s.client.Tracker().Delete(hpas, namespace, rivalName))
+	}
+}
+
+func conditionOf(s *autoscalingv2.HorizontalPodAutoscalerStatus, kind autoscalingv2.HorizontalPodAutoscalerConditionType) *autoscalingv2.HorizontalPodAutoscalerCondition {
+	for i := range s.Conditions {
+		if s.Conditions[i].Type == kind {
+			return &s.Conditions[i]
+		}
+	}
 	return nil
 }
 
-// edit gives this side's object the world's spec. It is decided on at once, so
-// whatever else is new has to be in the caches before.
-func (s *side) edit() error {
-	edited := s.w.hpa.DeepCopy()
-	edited.Status = *s.object().Status.DeepCopy()
-	return s.client.Tracker().Update(hpas, edited, namespace)
+func isFalse(c *autoscalingv2.HorizontalPodAutoscalerCondition) bool {
+	return c != nil && c.Status == corev1.ConditionFalse
 }
 
-// Scales serves the scale of the only target.
-func (s *side) Scales(string) scale.ScaleInterface { return scales{s: s} }
-
-type scales struct {
-	scale.ScaleInterface
-	s *side
-}
-
-func (c scales) answer() *autoscalingv1.Scale {
-	out := &autoscalingv1.Scale{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
-	out.Spec.Replicas, out.Status.Selector = c.s.count, c.s.w.scale.selector
-	out.Status.Replicas = max(0, c.s.count+c.s.w.scale.delta)
-	if c.s.levelled {
-		out.Status.Replicas = c.s.count
-	}
-	return out
-}
-
-func (c scales) Get(context.Context, schema.GroupResource, string, metav1.GetOptions) (*autoscalingv1.Scale, error) {
-	c.s.mu.Lock()
-	defer c.s.mu.Unlock()
-	c.s.reads++
-	if err := c.s.w.scale.readErr; err != nil {
-		return nil, err
-	}
-	return c.answer(), nil
-}
-
-func (c scales) Update(_ context.Context, _ schema.GroupResource, wanted *autoscalingv1.Scale, _ metav1.UpdateOptions) (*autoscalingv1.Scale, error) {
-	c.s.mu.Lock()
-	defer c.s.mu.Unlock()
-	at := time.Now().Format("15:04:05.000")
-	if err := c.s.w.scale.wrErr; err != nil {
-		c.s.writes = append(c.s.writes, fmt.Sprintf("%s %d, refused", at, wanted.Spec.Replicas))
-		return nil, err
-	}
-	c.s.writes = append(c.s.writes, fmt.Sprintf("%s %d", at, wanted.Spec.Replicas))
-	c.s.count = wanted.Spec.Replicas
-	return c.answer(), nil
-}
-
-func mapper() meta.RESTMapper {
-	m := meta.NewDefaultRESTMapper([]schema.GroupVersion{deployments.GroupVersion()})
-	m.Add(deployments, meta.RESTScopeNamespace)
-	return m
-}
-
-// parts are what a controller consists of: caches to be filled first, and what
-// then decides, each until the context ends.
-type parts struct{ cache, decide func(context.Context) error }
-
-// upstream makes upstream's controller for the side.
-func (s *side) upstream(ctx context.Context) (parts, error) {
-	metrics := metricsOf(s.w)
-	factory := informers.NewSharedInformerFactory(s.client, 0)
-	rules := s.w.options.Rules
-	c := podautoscaler.NewHorizontalController(ctx, sink{s: s}, s, s.client.AutoscalingV2(), mapper(),
-		upstreammetrics.NewRESTMetricsClient(metrics.Resources, metrics.Custom, metrics.External),
-		factory.Autoscaling().V2().HorizontalPodAutoscalers(), factory.Core().V1().Pods(),
-		rules.SyncPeriod, rules.DownscaleStabilization, rules.Tolerance, rules.CPUInitializationPeriod, rules.InitialReadinessDelay)
-	return parts{
-		cache: func(ctx context.Context) error {
-			factory.Start(ctx.Done())
-			<-ctx.Done()
-			factory.Shutdown()
-			return nil
-		},
-		decide: func(ctx context.Context) error {
-			c.Run(ctx, 1)
-			return nil
-		},
-	}, nil
-}
-
-// ours makes our controller for the side.
-func (s *side) ours(ctx context.Context) (parts, error) {
-	c, err := controller.New(ctx, controller.Clients{
-		Kube: s.client, Scales: kube.ScalesFor(s, mapper()), Metrics: metricsOf(s.w),
-		Recorder:  recorder{s: s},
-		Decisions: decisionapi.NewStore(decisionapi.StoreConfig{Component: "hpa", Kind: replicas.Kind}),
-		Registry:  prometheus.NewRegistry(),
-	}, &s.w.options)
-	if err != nil {
-		return parts{}, err
-	}
-	return parts{decide: c.Run, cache: func(ctx context.Context) error {
-		c.Cache(ctx)
-		return nil
-	}}, nil
-}
+func seconds(t metav1.Time) string { return t.UTC().Format("01-02T15:04:05") }

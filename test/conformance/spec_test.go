@@ -15,7 +15,7 @@ import (
 // faults that an older server may have let through.
 func (w *world) newSpec() autoscalingv2.HorizontalPodAutoscalerSpec {
 	spec := autoscalingv2.HorizontalPodAutoscalerSpec{
-		ScaleTargetRef: autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: name},
+		ScaleTargetRef: w.target(),
 		Metrics:        w.newMetrics(), Behavior: w.newBehavior(),
 	}
 	w.setBounds(&spec)
@@ -44,28 +44,40 @@ func (w *world) setBounds(spec *autoscalingv2.HorizontalPodAutoscalerSpec) {
 	}
 }
 
-// edit changes one part of the spec.
-func (w *world) edit() {
+// target is the reference to the world's target.
+func (w *world) target() autoscalingv2.CrossVersionObjectReference {
+	return autoscalingv2.CrossVersionObjectReference{APIVersion: w.kind.GroupVersion().String(), Kind: w.kind.Kind, Name: name}
+}
+
+// editSpec changes one part of the spec.
+func (w *world) editSpec() {
 	spec := w.hpa.Spec.DeepCopy()
-	switch w.r.IntN(6) {
-	case 0, 1:
+	switch w.edit = pick(w.r, "bounds", "bounds", "metrics", "behavior", "behavior", "target"); w.edit {
+	case "bounds":
 		w.setBounds(spec)
-	case 2:
+	case "metrics":
 		spec.Metrics = w.newMetrics()
 		w.setBounds(spec)
-	case 3, 4:
+	case "behavior":
 		spec.Behavior = w.newBehavior()
-	case 5:
+	case "target":
 		ref := &spec.ScaleTargetRef
-		ref.APIVersion, ref.Kind = "apps/v1", "Deployment"
+		*ref = w.target()
 		if w.chance(w.faults * 3) {
-			ref.APIVersion = pick(w.r, "a/b/c", "other/v1")
+			switch w.r.IntN(3) {
+			case 0:
+				ref.APIVersion = pick(w.r, "a/b/c", "other/v1")
+			case 1:
+				ref.Kind = "Weather"
+			case 2:
+				ref.Name = "elsewhere"
+			}
 		}
 	}
 	hpa := w.hpa.DeepCopy()
 	hpa.Spec = withDefaults(*spec)
 	hpa.Generation++
-	w.hpa, w.edited = hpa, true
+	w.hpa, w.life = hpa, lifeEdited
 }
 
 func (w *world) newBehavior() *autoscalingv2.HorizontalPodAutoscalerBehavior {
@@ -120,7 +132,7 @@ func (w *world) newMetric(i int) autoscalingv2.MetricSpec {
 	kind := pick(w.r, autoscalingv2.ResourceMetricSourceType, autoscalingv2.ResourceMetricSourceType,
 		autoscalingv2.ContainerResourceMetricSourceType, autoscalingv2.PodsMetricSourceType,
 		autoscalingv2.ObjectMetricSourceType, autoscalingv2.ExternalMetricSourceType, autoscalingv2.ExternalMetricSourceType)
-	if w.chance(w.faults / 20) {
+	if w.chance(w.faults / 5) {
 		kind = "Bogus"
 	}
 	spec := autoscalingv2.MetricSpec{Type: kind}
@@ -178,16 +190,16 @@ func (w *world) resourceTarget(what corev1.ResourceName) autoscalingv2.MetricTar
 }
 
 func (w *world) averageTarget() autoscalingv2.MetricTarget {
-	return autoscalingv2.MetricTarget{Type: autoscalingv2.AverageValueMetricType, AverageValue: w.target()}
+	return autoscalingv2.MetricTarget{Type: autoscalingv2.AverageValueMetricType, AverageValue: w.quantity()}
 }
 
 func (w *world) totalTarget() autoscalingv2.MetricTarget {
 	if w.chance(0.5) {
 		return w.averageTarget()
 	}
-	return autoscalingv2.MetricTarget{Type: autoscalingv2.ValueMetricType, Value: w.target()}
+	return autoscalingv2.MetricTarget{Type: autoscalingv2.ValueMetricType, Value: w.quantity()}
 }
 
-func (w *world) target() *resource.Quantity {
+func (w *world) quantity() *resource.Quantity {
 	return resource.NewMilliQuantity(pick(w.r, 1000, 10_000, 30_000, 1+w.r.Int64N(100_000)), resource.DecimalSI)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -12,22 +13,38 @@ import (
 	"github.com/quartet-autoscaling/quartet/hpa/replicas"
 )
 
-// view is all that a controller wrote and shows after a turn.
+// view is all that a controller wrote and shows of one object after a turn.
 type view struct {
+	// there tells that the object exists.
+	there  bool
 	count  int32
 	writes []string
-	// turns is how often it looked at the scale since the last view.
-	turns  int
-	events []event
+	// reads is how often it looked at the scale since the last view, turned when it
+	// did anything.
+	reads    int
+	turned   []time.Time
+	events   []event
+	statuses []statusWrite
+	// contended tells that a write of the status met a newer object.
+	contended bool
+	// shown are the writes of the status, by what each changed.
+	shown  []string
 	status autoscalingv2.HorizontalPodAutoscalerStatus
 }
 
-// look takes the view, and begins the next.
-func (s *side) look() view {
+// look takes the view of an object, and begins the next.
+func (s *side) look(object string) view {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v := view{count: s.count, writes: s.writes, turns: s.reads, events: s.events, status: *s.object().Status.DeepCopy()}
-	s.writes, s.reads, s.events = nil, 0, nil
+	of := s.seen[object]
+	v := view{count: of.count, writes: of.writes, reads: of.reads, turned: of.turned, events: of.events, statuses: of.statuses}
+	v.contended, of.met = of.met, false
+	of.writes, of.reads, of.turned, of.events, of.statuses = nil, 0, nil, nil, nil
+	o := s.object(object)
+	if o == nil {
+		return v
+	}
+	v.there, v.status = true, *o.Status.DeepCopy()
 	v.leaveOutNotices()
 	slices.SortStableFunc(v.status.Conditions, func(a, b autoscalingv2.HorizontalPodAutoscalerCondition) int {
 		return strings.Compare(string(a.Type), string(b.Type))
@@ -43,46 +60,34 @@ func (v *view) leaveOutNotices() {
 	v.events = slices.DeleteFunc(v.events, func(e event) bool { return slices.Contains(replicas.NoticeReasons(), e.reason) })
 }
 
-// note counts what happened in a turn: reasons of conditions, and metrics by type
-// and outcome.
-func (v *view) note(w *world, seen map[string]int) {
-	for _, c := range v.status.Conditions {
-		seen[fmt.Sprintf("%s=%s %s", c.Type, c.Status, c.Reason)]++
-	}
-	for i := range v.status.CurrentMetrics {
-		m := &v.status.CurrentMetrics[i]
-		kind := string(m.Type)
-		switch {
-		case m.Resource != nil && m.Resource.Current.AverageUtilization != nil,
-			m.ContainerResource != nil && m.ContainerResource.Current.AverageUtilization != nil:
-			kind += " utilization"
-		case m.Object != nil && m.Object.Current.Value != nil, m.External != nil && m.External.Current.Value != nil:
-			kind += " value"
-		}
-		seen[kind]++
-	}
-	for _, e := range v.events {
-		seen["event "+e.reason]++
-	}
-	for _, write := range v.writes {
-		seen["scale written"]++
-		if strings.HasSuffix(write, "refused") {
-			seen["scale write refused"]++
-		}
-	}
-	if w.edited {
-		seen["edited"]++
-	}
+// clone is a view that nothing is taken out of.
+func (v *view) clone() view {
+	out := *v
+	out.events, out.status = slices.Clone(v.events), *v.status.DeepCopy()
+	return out
+}
+
+// turns are the moments at which the object was decided on.
+func (v *view) turns() []time.Time {
+	times := slices.Clone(v.turned)
+	slices.SortFunc(times, time.Time.Compare)
+	return slices.CompactFunc(times, time.Time.Equal)
 }
 
 // lines writes a view out, a fact in each line.
 func (v *view) lines() []string {
-	out := []string{fmt.Sprintf("scale: %d, looked at %d times", v.count, v.turns)}
+	out := []string{fmt.Sprintf("scale: %d, looked at %d times", v.count, v.reads)}
 	for _, w := range v.writes {
 		out = append(out, "scale write: "+w)
 	}
 	for _, e := range v.events {
-		out = append(out, fmt.Sprintf("event %s %s: %s", e.kind, e.reason, e.message))
+		out = append(out, fmt.Sprintf("event %s %s %s: %s", e.at.Format("15:04:05.0"), e.kind, e.reason, e.message))
+	}
+	for _, fields := range v.shown {
+		out = append(out, "status write: "+fields)
+	}
+	if !v.there {
+		return append(out, "no such object")
 	}
 	s := &v.status
 	out = append(out, fmt.Sprintf("currentReplicas %d, desiredReplicas %d", s.CurrentReplicas, s.DesiredReplicas))
@@ -90,13 +95,13 @@ func (v *view) lines() []string {
 		out = append(out, fmt.Sprintf("observedGeneration %d", *s.ObservedGeneration))
 	}
 	if s.LastScaleTime != nil {
-		out = append(out, "lastScaleTime "+clock(*s.LastScaleTime))
+		out = append(out, "lastScaleTime "+seconds(*s.LastScaleTime))
 	}
 	for i := range s.CurrentMetrics {
 		out = append(out, "metric "+asJSON(&s.CurrentMetrics[i]))
 	}
 	for _, c := range s.Conditions {
-		out = append(out, fmt.Sprintf("%s %s %s %s: %s", c.Type, c.Status, c.Reason, clock(c.LastTransitionTime), c.Message))
+		out = append(out, fmt.Sprintf("%s %s %s %s: %s", c.Type, c.Status, c.Reason, seconds(c.LastTransitionTime), c.Message))
 	}
 	return out
 }
@@ -135,8 +140,11 @@ func diff(up, our *view) []string {
 func (w *world) describe() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "turn %d at %s, flags %+v\n", w.turn, w.now.UTC().Format("15:04:05"), w.options.Rules)
-	fmt.Fprintf(&b, "generation %d, edited in this turn: %v, spec %s\n", w.hpa.Generation, w.edited, asJSON(w.hpa.Spec))
-	fmt.Fprintf(&b, "scale: %+v\n", w.scale)
+	fmt.Fprintf(&b, "object %s, generation %d, in this turn %q, spec %s\n", w.hpa.UID, w.hpa.Generation, w.life, asJSON(w.hpa.Spec))
+	fmt.Fprintf(&b, "scale of a %s: %+v\nstatus: %+v\n", w.kind.Kind, w.scale, w.status)
+	if w.rival != nil {
+		fmt.Fprintf(&b, "another HPA of selector %q and value %d\n", w.rivalSelector, w.rival.value)
+	}
 	for _, name := range w.podNames() {
 		p := w.pods[name]
 		started, deleting := "never", ""
@@ -150,7 +158,7 @@ func (w *world) describe() string {
 		for _, c := range p.Status.Conditions {
 			fmt.Fprintf(&b, " %s=%s since %s", c.Type, c.Status, clock(c.LastTransitionTime))
 		}
-		fmt.Fprintf(&b, "; requests")
+		fmt.Fprintf(&b, " tier=%s; requests", p.Labels["tier"])
 		for _, c := range slices.Concat(p.Spec.Containers, p.Spec.InitContainers) {
 			fmt.Fprintf(&b, " %s=%s", c.Name, asJSON(c.Resources.Requests))
 		}

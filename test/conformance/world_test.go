@@ -1,7 +1,6 @@
 package conformance
 
 import (
-	"fmt"
 	"maps"
 	"math"
 	"math/rand/v2"
@@ -33,6 +32,8 @@ type world struct {
 	turn int
 
 	temper
+	// script says what happens in each turn in place of the seed, nil for nothing.
+	script  func(*world)
 	options controller.Options
 	// hpa has the spec and the generation; its status is how it begins.
 	hpa  *autoscalingv2.HorizontalPodAutoscaler
@@ -44,9 +45,23 @@ type world struct {
 	load float64
 
 	scale   scaleWorld
+	status  statusWorld
 	answers answers
-	// edited tells that the spec changed in this turn.
-	edited bool
+	// kind is the target's.
+	kind kind
+	// life is what becomes of the object in this turn, births how often it began
+	// before, and edit what an edit changed.
+	life   life
+	births int
+	edit   string
+	// rival is another HPA with a target of its own, nil for none. Its scale's
+	// selector stays when it goes.
+	rival         *rivalWorld
+	rivalSelector string
+	// rivalBorn and rivalGone are the last turns in which it came and went.
+	rivalBorn, rivalGone int
+	// wasGone tells that the target was not there in the turn before.
+	wasGone bool
 	// overflows tells that some value so far was near the largest there is.
 	overflows bool
 }
@@ -57,13 +72,22 @@ type scaleWorld struct {
 	// delta is by how much the count that exists differs from the one asked for.
 	delta int32
 	// manual is the count that somebody else sets in this turn, -1 for none.
-	manual         int32
+	manual int32
+	// gone is for how many turns more there is no target.
+	gone           int
 	readErr, wrErr error
+	// conflicts is how many writes in this turn meet a newer object, which has the
+	// contender's count, or the same where that is -1. againErr is what reading it
+	// gives then.
+	conflicts int
+	contender int32
+	againErr  error
 }
 
 // temper is how often things happen in a scenario: chances per turn.
 type temper struct {
 	edits, faults, manual, oddPods, missing, surge float64
+	conflicts, lives, rivals                       float64
 	// extreme allows values near the largest there is.
 	extreme bool
 }
@@ -80,7 +104,9 @@ func newWorld(seed uint64, now time.Time) *world {
 	w.temper = temper{
 		edits: often(), faults: often(), manual: pick(r, 0, 0, 0.02, 0.1), oddPods: often(),
 		missing: often(), surge: pick(r, 0, 0, 0, 0.3), extreme: r.IntN(50) == 0,
+		conflicts: pick(r, 0, 0, 0.1), lives: pick(r, 0, 0, 0, 0.05), rivals: pick(r, 0, 0, 0, 0.1),
 	}
+	w.kind = pick(r, kinds...)
 	w.options.Rules = replicas.Config{
 		SyncPeriod: period, Tolerance: pick(r, 0.1, 0.1, 0, 0.25, 0.05),
 		DownscaleStabilization:  pick(r, 5*time.Minute, time.Minute, 45*time.Second, 0),
@@ -90,7 +116,7 @@ func newWorld(seed uint64, now time.Time) *world {
 	w.options.ConcurrentSyncs = 1
 	w.load = r.Float64() * 12
 	w.template = w.newTemplate()
-	w.scale = scaleWorld{selector: selector, manual: pick[int32](r, 0, 1, 2, 3, 5, 8, 20)}
+	w.scale = scaleWorld{selector: selector, contender: -1, manual: pick[int32](r, 0, 1, 2, 3, 5, 8, 20)}
 	w.hpa = &autoscalingv2.HorizontalPodAutoscaler{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: namespace, Name: name, UID: types.UID("u1"), Generation: 1,
@@ -133,43 +159,26 @@ func (w *world) firstStatus() autoscalingv2.HorizontalPodAutoscalerStatus {
 func (w *world) step(seed uint64, count int32, now time.Time) {
 	w.turn++
 	w.r = rand.New(rand.NewPCG(seed, uint64(w.turn)))
-	w.now, w.edited = now, false
+	w.now, w.wasGone = now, w.scale.gone > 0
+	if w.script != nil {
+		w.life, w.status = lifeGoesOn, statusWorld{}
+		first := w.scale.manual
+		if w.scale = (scaleWorld{selector: selector, manual: -1, contender: -1}); w.turn == 1 {
+			w.scale.manual = first
+		}
+		w.script(w)
+		return
+	}
 	w.stepScale()
+	w.stepStatus()
 	if w.scale.manual >= 0 {
 		count = w.scale.manual
 	}
-	if w.chance(w.edits) {
-		w.edit()
-	}
+	w.stepLife()
+	w.stepRival()
 	w.stepLoad(count)
 	w.stepPods(count)
 	w.measure(count)
-}
-
-func (w *world) stepScale() {
-	s := scaleWorld{selector: selector, manual: -1, delta: w.scale.delta}
-	if w.turn == 1 {
-		s.manual = w.scale.manual
-	}
-	if w.chance(w.manual) {
-		s.manual = pick(w.r, 0, 1, w.r.Int32N(12), w.r.Int32N(40))
-	}
-	if w.chance(0.5) {
-		s.delta = 0
-		if w.chance(w.surge) {
-			s.delta = w.r.Int32N(7) - 3
-		}
-	}
-	if w.chance(w.faults / 3) {
-		s.selector = pick(w.r, "", "app in (", "!!")
-	}
-	if w.chance(w.faults / 3) {
-		s.readErr = fmt.Errorf("the scale cannot be read: %d", w.r.IntN(2))
-	}
-	if w.chance(w.faults) {
-		s.wrErr = fmt.Errorf("the scale cannot be written: %d", w.r.IntN(2))
-	}
-	w.scale = s
 }
 
 // stepLoad lets the load drift, jump, vanish, and stand where the tolerance ends.
@@ -194,3 +203,13 @@ func (w *world) stepLoad(count int32) {
 
 // podNames are the pods' names in order.
 func (w *world) podNames() []string { return slices.Sorted(maps.Keys(w.pods)) }
+
+// controllerOptions are the defaults, with another window where it is not 0.
+func controllerOptions(window time.Duration) *controller.Options {
+	options := controller.NewOptions()
+	options.ConcurrentSyncs = 1
+	if window > 0 {
+		options.Rules.DownscaleStabilization = window
+	}
+	return options
+}
