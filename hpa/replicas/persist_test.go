@@ -51,7 +51,12 @@ func TestCompactDecidesTheSame(t *testing.T) {
 		s := plain(5)
 		s.HPA.Max = 60
 		s.HPA.Behavior = randomBehavior(r)
-		s.Config.UpscaleDelay, s.Config.DownscaleDelay = time.Duration(r.IntN(60))*time.Second, time.Duration(r.IntN(60))*time.Second
+		if seed%3 == 0 {
+			s.HPA.Behavior = uneven(r)
+		}
+		if seed%3 != 0 {
+			s.Config.UpscaleDelay, s.Config.DownscaleDelay = time.Duration(r.IntN(60))*time.Second, time.Duration(r.IntN(60))*time.Second
+		}
 		s = withMetric(s, externalAverage(1000), Samples{})
 		var whole, small State
 		longest := 0
@@ -59,7 +64,7 @@ func TestCompactDecidesTheSame(t *testing.T) {
 			s = nextSnapshot(r, s)
 			if r.IntN(3) == 0 {
 				small = Compact(small, WindowsOf(&s), s.Now)
-				longest = max(longest, len(small.Recommendations))
+				longest = max(longest, len(small.Recommendations), len(small.Ups), len(small.Downs))
 			}
 			if r.IntN(6) == 0 {
 				small = recoded(t, small)
@@ -81,6 +86,21 @@ func TestCompactDecidesTheSame(t *testing.T) {
 			t.Fatalf("seed %d: nothing was ever kept", seed)
 		}
 	}
+}
+
+// uneven gives rules of which one direction forgets its changes sooner than the
+// other looks at them.
+func uneven(r *rand.Rand) *behavior.Behavior {
+	rules := func(period int32) behavior.Rules {
+		return behavior.Rules{Select: behavior.SelectMax, Policies: []behavior.Policy{
+			{Type: behavior.Pods, Value: 1 + r.Int32N(12), PeriodSeconds: period},
+		}}
+	}
+	b := &behavior.Behavior{Up: rules(10 + r.Int32N(40)), Down: rules(60 + r.Int32N(120))}
+	if r.IntN(2) == 0 {
+		b.Up, b.Down = b.Down, b.Up
+	}
+	return b
 }
 
 func recoded(t testing.TB, s State) State {
