@@ -29,9 +29,10 @@ func (a *actuator) Act(ctx context.Context, d replicas.Decision) decision.Outcom
 // is not so any more: the second time it is read from the API server. The visit is
 // that of the last.
 func (w *workers) decide(ctx context.Context, v *visit, unit decision.Unit) (replicas.Decision, decision.Outcome, error) {
+	v.slots = w.slots
 	d, outcome, err := w.loop.Turn(withVisit(ctx, v), unit)
 	if err == nil && v.moved {
-		*v = visit{}
+		*v = visit{slots: w.slots}
 		return w.loop.Turn(withVisit(ctx, v), unit)
 	}
 	return d, outcome, err

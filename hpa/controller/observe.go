@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -26,6 +27,8 @@ type visit struct {
 	moved bool
 	// policy is what is attached to the object, nil for nothing.
 	policy *replicas.Policy
+	// slots are where the turn waits for answers.
+	slots slots
 	// queries are how long each metric took, in the order of the spec.
 	queries []time.Duration
 }
@@ -71,6 +74,8 @@ type observer struct {
 	scales   scaleClient
 	metrics  metricSource
 	rivals   *rivals
+	// asker asks metrics; assemble makes it.
+	asker *asker
 }
 
 // Observe gathers everything that the decision on one object needs. What fails
@@ -112,8 +117,7 @@ func (o *observer) Observe(ctx context.Context, unit decision.Unit, now time.Tim
 		return s, nil
 	}
 	s.Pods = projectPods(pods, s.HPA.Metrics)
-	o.sample(ctx, v, &s, selector)
-	return s, nil
+	return s, o.sample(ctx, v, &s, question{namespace: unit.Namespace, selector: selector, text: s.Scale.Selector, pods: pods})
 }
 
 func (o *observer) scale(ctx context.Context, v *visit, s *replicas.Snapshot) {
@@ -132,12 +136,21 @@ func (o *observer) scale(ctx context.Context, v *visit, s *replicas.Snapshot) {
 	}
 }
 
-func (o *observer) sample(ctx context.Context, v *visit, s *replicas.Snapshot, pods labels.Selector) {
-	s.Samples = make(map[string]replicas.Samples, len(s.HPA.Metrics))
-	v.queries = make([]time.Duration, len(s.HPA.Metrics))
+// sample asks for all metrics of the spec at the same time; q is what they have in
+// common.
+func (o *observer) sample(ctx context.Context, v *visit, s *replicas.Snapshot, q question) error {
+	asked := make([]pending, len(s.HPA.Metrics))
 	for i, m := range s.HPA.Metrics {
-		start := time.Now()
-		s.Samples[replicas.Key(i)] = o.metrics.sample(ctx, s.HPA.Namespace, m, pods)
-		v.queries[i] = time.Since(start)
+		q.metric = m
+		asked[i] = o.asker.ask(q)
 	}
+	if err := v.slots.await(ctx, asked); err != nil {
+		return fmt.Errorf("ask for metrics: %w", err)
+	}
+	s.Samples = make(map[string]replicas.Samples, len(asked))
+	v.queries = make([]time.Duration, len(asked))
+	for i := range asked {
+		s.Samples[replicas.Key(i)], v.queries[i] = asked[i].read()
+	}
+	return nil
 }

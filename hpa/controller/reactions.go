@@ -30,6 +30,8 @@ type reactions struct {
 	watcher follow.Watcher
 	objects *objects
 	clock   clock.WithTicker
+	// forgetAnswers drops what was answered about a metric before it changed.
+	forgetAnswers func(namespace, metric string)
 
 	mu       sync.Mutex
 	follower *follow.Follower // nil while this replica does not lead
@@ -76,6 +78,13 @@ func (r *reactions) run(ctx context.Context, enqueue func(object, time.Duration)
 	follower.Run(ctx)
 }
 
+// told has changes of metrics told to forget, before their turns.
+func (r *reactions) told(forget func(namespace, metric string)) {
+	if r != nil {
+		r.forgetAnswers = forget
+	}
+}
+
 func (r *reactions) set(f *follow.Follower) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -84,6 +93,9 @@ func (r *reactions) set(f *follow.Follower) {
 
 // changed asks for a turn of each object that names the metric.
 func (r *reactions) changed(namespace, metric string, enqueue func(object, time.Duration)) {
+	if r.forgetAnswers != nil {
+		r.forgetAnswers(namespace, metric)
+	}
 	for _, key := range r.objects.naming(namespace, metric) {
 		if wait, ask := r.schedule(key); ask {
 			enqueue(key, wait)

@@ -107,6 +107,8 @@ func (c *controller) assemble(ctx context.Context, s settings, o *observer) erro
 	if err != nil {
 		return err
 	}
+	o.asker = newAsker(o.metrics, s.options.Rules.SyncPeriod, c.publisher.metrics.asked)
+	c.reactions.told(o.asker.changed)
 	c.workers = &workers{
 		count: s.options.ConcurrentSyncs, period: s.options.Rules.SyncPeriod, objects: c.objects, loop: turning,
 		counted: c.publisher.metrics.turned, seen: c.publisher.metrics.seen, reactions: c.reactions,

@@ -22,8 +22,8 @@ import (
 	"github.com/quartet-autoscaling/quartet/internal/kube"
 )
 
-// metricsTimeout ends a query of a metrics API that does not answer.
-const metricsTimeout = 10 * time.Second
+// metricsTimeout ends a request to a metrics API for which nobody waits any more.
+const metricsTimeout = queryLimit + time.Second
 
 // defaultWindow is the window of a custom metric that states none.
 const defaultWindow = time.Minute
@@ -81,21 +81,17 @@ func empty(api string) replicas.Samples {
 }
 
 func (s *sampler) resource(ctx context.Context, namespace string, m replicas.Metric, pods labels.Selector) replicas.Samples {
+	items, err := s.usages(ctx, namespace, pods)
+	return newUsages(items, err, false).samples(question{metric: m})
+}
+
+// usages lists what the pods that the selector matches use.
+func (s *sampler) usages(ctx context.Context, namespace string, pods labels.Selector) ([]metricsapi.PodMetrics, error) {
 	list, err := s.Resources.PodMetricses(namespace).List(ctx, metav1.ListOptions{LabelSelector: pods.String()})
 	if err != nil {
-		return unanswered("resource", err)
+		return nil, err
 	}
-	if len(list.Items) == 0 {
-		return empty("resource")
-	}
-	out := replicas.Samples{At: utc(list.Items[0].Timestamp.Time), Pods: make(map[string]replicas.PodSample, len(list.Items))}
-	for i := range list.Items {
-		item := &list.Items[i]
-		if value, ok := usage(item, corev1.ResourceName(m.Name), m.Container); ok {
-			out.Pods[item.Name] = replicas.PodSample{Value: value, At: utc(item.Timestamp.Time), Window: item.Window.Duration}
-		}
-	}
-	return out
+	return list.Items, nil
 }
 
 // usage sums the containers, or gives the one that is named. A pod of which a
@@ -122,10 +118,10 @@ func usage(item *metricsapi.PodMetrics, name corev1.ResourceName, container stri
 func (s *sampler) pods(namespace string, m replicas.Metric, pods, selector labels.Selector) replicas.Samples {
 	list, err := s.Custom.NamespacedMetrics(namespace).GetForObjects(schema.GroupKind{Kind: "Pod"}, pods, m.Name, selector)
 	if err != nil {
-		return unanswered("custom", err)
+		return unanswered(apiCustom, err)
 	}
 	if len(list.Items) == 0 {
-		return empty("custom")
+		return empty(apiCustom)
 	}
 	out := replicas.Samples{At: utc(list.Items[0].Timestamp.Time), Pods: make(map[string]replicas.PodSample, len(list.Items))}
 	for i := range list.Items {
@@ -155,7 +151,7 @@ func (s *sampler) object(namespace string, m replicas.Metric, selector labels.Se
 		value, err = s.Custom.NamespacedMetrics(namespace).GetForObject(kind, m.Object.Name, m.Name, selector)
 	}
 	if err != nil {
-		return unanswered("custom", err)
+		return unanswered(apiCustom, err)
 	}
 	return replicas.Samples{At: utc(value.Timestamp.Time), Values: []int64{kube.Milli(value.Value)}}
 }
@@ -163,10 +159,10 @@ func (s *sampler) object(namespace string, m replicas.Metric, selector labels.Se
 func (s *sampler) externals(namespace string, m replicas.Metric, selector labels.Selector) replicas.Samples {
 	list, err := s.External.NamespacedMetrics(namespace).List(m.Name, selector)
 	if err != nil {
-		return unanswered("external", err)
+		return unanswered(apiExternal, err)
 	}
 	if len(list.Items) == 0 {
-		return empty("external")
+		return empty(apiExternal)
 	}
 	out := replicas.Samples{At: utc(list.Items[0].Timestamp.Time), Values: make([]int64, len(list.Items))}
 	for i := range list.Items {

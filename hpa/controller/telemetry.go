@@ -19,6 +19,7 @@ type metrics struct {
 	computationDuration    *prometheus.HistogramVec
 	objects                prometheus.Gauge
 	desired                *prometheus.GaugeVec
+	asked                  *queryMetrics
 
 	mu    sync.Mutex
 	known map[decision.Unit]bool
@@ -60,10 +61,12 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		desired: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Subsystem: subsystem, Name: "desired_replicas", Help: "Desired count of an object.",
 		}, []string{"namespace", "hpa_name"}),
+		asked: newQueryMetrics(),
 		known: map[decision.Unit]bool{},
 	}
 	for _, c := range []prometheus.Collector{
 		m.reconciliations, m.reconciliationDuration, m.computations, m.computationDuration, m.objects, m.desired,
+		m.asked.queries, m.asked.silent,
 	} {
 		if err := registry.Register(c); err != nil {
 			return nil, err

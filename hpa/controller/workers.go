@@ -43,6 +43,10 @@ type workers struct {
 
 	mu    sync.Mutex
 	units map[object]decision.Unit
+
+	// slots bound the turns that work, lanes those that wait for the same.
+	slots slots
+	lanes *lanes
 }
 
 // run turns objects until the context ends and the running turns have.
@@ -58,13 +62,12 @@ func (w *workers) run(ctx context.Context) error {
 
 	turning, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	w.slots, w.lanes = make(slots, w.count), newLanes()
 	var working sync.WaitGroup
-	for range w.count {
-		working.Go(func() {
-			for w.next(turning) {
-			}
-		})
-	}
+	working.Go(func() {
+		for w.next(turning, &working) {
+		}
+	})
 	working.Go(func() { w.reactions.run(ctx, w.queue.AddAfter) })
 	<-ctx.Done()
 	w.queue.ShutDown()
@@ -79,21 +82,39 @@ func (w *workers) enqueue(key object) {
 	w.queue.Add(key)
 }
 
-// next takes one object from the queue; false where the queue has ended.
-func (w *workers) next(ctx context.Context) bool {
+// next takes one object from the queue and begins its turn; false where the queue
+// has ended.
+func (w *workers) next(ctx context.Context, working *sync.WaitGroup) bool {
 	key, ended := w.queue.Get()
 	if ended {
 		return false
 	}
-	defer w.queue.Done(key)
+	w.slots.take()
+	working.Go(func() {
+		defer w.slots.give()
+		defer w.queue.Done(key)
+		w.begin(ctx, key)
+	})
+	return true
+}
+
+// begin takes an object's turn, where it is time to and not too many wait for the
+// same.
+func (w *workers) begin(ctx context.Context, key object) {
 	if wait := w.reactions.held(key); wait > 0 {
 		w.queue.AddAfter(key, wait)
-		return true
+		return
+	}
+	lane := laneOf(w.objects.get(key))
+	if !w.lanes.enter(lane, key) {
+		return
 	}
 	if wait, again := w.turn(ctx, key); again {
 		w.queue.AddAfter(key, wait)
 	}
-	return true
+	for _, next := range w.lanes.leave(lane) {
+		w.queue.Add(next)
+	}
 }
 
 // turn decides on one object and tells whether it is to be decided on again, and
