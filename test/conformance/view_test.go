@@ -33,19 +33,20 @@ type view struct {
 }
 
 // look takes the view of an object, and begins the next.
-func (s *side) look(object string) view {
+func (s *side) look(object string) (v view) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	of := s.seen[object]
-	v := view{count: of.count, writes: of.writes, reads: of.reads, turned: of.turned, events: of.events, statuses: of.statuses}
+	v = view{count: of.count, writes: of.writes, reads: of.reads, turned: of.turned, events: of.events, statuses: of.statuses}
 	v.contended, of.met = of.met, false
 	of.writes, of.reads, of.turned, of.events, of.statuses = nil, 0, nil, nil, nil
+	// An object that has gone was told of before.
+	defer v.leaveOutNotices()
 	o := s.object(object)
 	if o == nil {
 		return v
 	}
 	v.there, v.status = true, *o.Status.DeepCopy()
-	v.leaveOutNotices()
 	slices.SortStableFunc(v.status.Conditions, func(a, b autoscalingv2.HorizontalPodAutoscalerCondition) int {
 		return strings.Compare(string(a.Type), string(b.Type))
 	})
