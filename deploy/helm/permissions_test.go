@@ -32,6 +32,7 @@ var permissions = map[string][]string{
 		"apps/deployments list watch",
 		"apps/replicasets list watch",
 		"apps/statefulsets list watch",
+		"autoscaling.k8s.io/verticalpodautoscalers list watch",
 		"autoscaling.quartet.dev/horizontalscalers get list watch",
 		"autoscaling.quartet.dev/horizontalscalers/status update",
 		"autoscaling.quartet.dev/horizontalscalingpolicies get list watch",

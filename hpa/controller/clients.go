@@ -24,8 +24,8 @@ import (
 // required.
 type Clients struct {
 	Kube kubernetes.Interface
-	// Own reads and writes the suite's own kinds; nil serves HorizontalPodAutoscalers
-	// only.
+	// Own reads and writes the suite's own kinds, and reads VerticalPodAutoscalers;
+	// nil serves HorizontalPodAutoscalers only.
 	Own      client.WithWatch
 	Scales   *kube.Scales
 	Metrics  MetricsClients
@@ -84,6 +84,9 @@ func prepare(clients Clients) (*controller, error) {
 	if c.targets, err = kube.NewTargets(clients.Kube, clients.Scales); err != nil {
 		return nil, err
 	}
+	if c.verticals, err = newVerticals(clients.Own); err != nil {
+		return nil, err
+	}
 	metrics, err := newMetrics(clients.Registry)
 	if err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
@@ -101,6 +104,7 @@ func (c *controller) observer(s settings, clients Clients) *observer {
 		mode: string(s.flags.Mode), config: s.options.Rules,
 		hpas: c.objects.get, policies: c.objects.policy, pods: c.pods, scales: c.targets,
 		metrics: &sampler{MetricsClients: clients.Metrics}, rivals: newRivals(),
+		targets: c.targets, sharing: c.objects.sharing, verticals: c.verticals,
 	}
 }
 
@@ -133,6 +137,7 @@ func (c *Controller) Cache(ctx context.Context) {
 	filling.Go(func() { c.c.pods.Run(ctx) })
 	filling.Go(func() { c.c.objects.run(ctx) })
 	filling.Go(func() { c.c.targets.Run(ctx) })
+	filling.Go(func() { c.c.verticals.run(ctx) })
 	filling.Wait()
 }
 

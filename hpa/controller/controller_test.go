@@ -145,6 +145,7 @@ func startOn(t *testing.T, mode runtimeflags.Mode, client *fake.Clientset, prepa
 	err = c.assemble(t.Context(), settings{flags: flags, options: options}, &observer{
 		mode: string(mode), config: options.Rules, hpas: c.objects.get, policies: c.objects.policy, pods: c.pods,
 		scales: c.targets, metrics: b, rivals: newRivals(),
+		targets: c.targets, sharing: c.objects.sharing,
 	})
 	if err != nil {
 		t.Fatal(err)

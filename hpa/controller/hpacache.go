@@ -19,7 +19,9 @@ type hpaCache struct {
 }
 
 func newHPACache(client kubernetes.Interface) (*hpaCache, error) {
-	informer := autoscalinginformers.NewHorizontalPodAutoscalerInformer(client, metav1.NamespaceAll, 0, cache.Indexers{byExternalMetric: externalMetrics})
+	informer := autoscalinginformers.NewHorizontalPodAutoscalerInformer(client, metav1.NamespaceAll, 0, cache.Indexers{
+		byExternalMetric: externalMetrics, byWorkload: targetKeys,
+	})
 	if err := informer.SetTransform(reduceHPA); err != nil {
 		return nil, err
 	}

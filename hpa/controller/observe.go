@@ -76,6 +76,12 @@ type observer struct {
 	rivals   *rivals
 	// asker asks metrics; assemble makes it.
 	asker *asker
+	// targets tells of targets and of what owns pods, sharing and verticals of what
+	// else acts on them. Without targets all pods count by label, and nothing is told
+	// of what is around.
+	targets   targetSource
+	sharing   func(*autoscalingv2.HorizontalPodAutoscaler) []string
+	verticals *verticals
 }
 
 // Observe gathers everything that the decision on one object needs. What fails
@@ -97,6 +103,7 @@ func (o *observer) Observe(ctx context.Context, unit decision.Unit, now time.Tim
 		s.Policy = v.policy
 	}
 	o.scale(ctx, v, &s)
+	o.around(v, &s)
 	var selector labels.Selector
 	if s.Scale.Selector != "" {
 		var err error
@@ -107,25 +114,44 @@ func (o *observer) Observe(ctx context.Context, unit decision.Unit, now time.Tim
 	if !replicas.NeedsMetrics(&s) {
 		return s, nil
 	}
-	o.rivals.put(objectOfUnit(unit), s.Scale.Selector, selector)
-	pods, err := o.pods.Matching(unit.Namespace, selector)
+	matching, err := o.pods.Matching(unit.Namespace, selector)
 	if err != nil {
 		return replicas.Snapshot{}, err
 	}
-	if s.Rivals = o.rivals.of(unit.Namespace, pods); s.Rivals != nil {
+	whose := ownership{o.targets}
+	pods, strays, claim := whose.split(matching, claimOf(s.HPA.Target, v.scale.UID))
+	o.rivals.put(objectOfUnit(unit), s.Scale.Selector, watched{selector, claim})
+	if s.Rivals = o.rivals.of(unit.Namespace, pods, whose); s.Rivals != nil {
 		// Whose pods they are is not known: no metric of them is asked for.
 		return s, nil
 	}
-	s.Pods = projectPods(pods, s.HPA.Metrics)
-	return s, o.sample(ctx, v, &s, question{namespace: unit.Namespace, selector: selector, text: s.Scale.Selector, pods: pods})
+	s.Pods, s.Strays = projectPods(pods, s.HPA.Metrics), whose.describe(strays)
+	s.Verticals = o.verticals.of(unit.Namespace, s.HPA.Target, pods)
+	err = o.sample(ctx, v, &s, question{namespace: unit.Namespace, selector: selector, text: s.Scale.Selector, pods: pods})
+	for key, samples := range s.Samples {
+		s.Samples[key] = withoutStrays(samples, strays)
+	}
+	return s, err
+}
+
+// around tells what else is known of the target without asking for anything.
+func (o *observer) around(v *visit, s *replicas.Snapshot) {
+	if o.targets == nil {
+		return
+	}
+	target := o.targets.Find(refOf(s))
+	s.Setter, s.Rollout = projectSetter(target), projectRollout(target)
+	s.Sharers = o.sharing(v.hpa)
+}
+
+func refOf(s *replicas.Snapshot) kube.Ref {
+	t := s.HPA.Target
+	return kube.Ref{Namespace: s.HPA.Namespace, APIVersion: t.APIVersion, Kind: t.Kind, Name: t.Name}
 }
 
 func (o *observer) scale(ctx context.Context, v *visit, s *replicas.Snapshot) {
 	var err error
-	v.scale, err = o.scales.Get(ctx, kube.Ref{
-		Namespace: s.HPA.Namespace, APIVersion: s.HPA.Target.APIVersion,
-		Kind: s.HPA.Target.Kind, Name: s.HPA.Target.Name,
-	})
+	v.scale, err = o.scales.Get(ctx, refOf(s))
 	if err != nil {
 		var invalid *kube.TargetError
 		s.Scale = replicas.Scale{Error: err.Error(), InvalidTarget: errors.As(err, &invalid)}

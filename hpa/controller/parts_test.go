@@ -170,27 +170,27 @@ func TestRivals(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.put(object{replicas.Kind, types.NamespacedName{Namespace: "shop", Name: name}}, selector, parsed)
+		r.put(object{replicas.Kind, types.NamespacedName{Namespace: "shop", Name: name}}, selector, watched{selector: parsed})
 	}
 	put("web", "app=web")
 	put("api", "app=api")
-	if got := r.of("shop", web); got != nil {
+	if got := r.of("shop", web, ownership{}); got != nil {
 		t.Errorf("one object alone has rivals %v", got)
 	}
 	put("front", "tier=front")
 	put("any", "app")
-	if diff := cmp.Diff([]string{"shop/any", "shop/front", "shop/web"}, r.of("shop", web)); diff != "" {
+	if diff := cmp.Diff([]string{"shop/any", "shop/front", "shop/web"}, r.of("shop", web, ownership{})); diff != "" {
 		t.Error(diff)
 	}
-	if got := r.of("other", web); got != nil {
+	if got := r.of("other", web, ownership{}); got != nil {
 		t.Errorf("another namespace has rivals %v", got)
 	}
 	put("front", "tier=back")
 	r.forget(object{replicas.Kind, types.NamespacedName{Namespace: "shop", Name: "any"}})
-	if got := r.of("shop", web); got != nil {
+	if got := r.of("shop", web, ownership{}); got != nil {
 		t.Errorf("a selector that moved and one that went are still found: %v", got)
 	}
-	if strings.Join(r.of("shop", pod(map[string]string{"app": "api", "tier": "back"})), " ") != "shop/api shop/front" {
+	if strings.Join(r.of("shop", pod(map[string]string{"app": "api", "tier": "back"}), ownership{}), " ") != "shop/api shop/front" {
 		t.Error("a selector that moved is not found in its new place")
 	}
 }

@@ -137,7 +137,8 @@ func (p *publisher) otherWriters(context.Context) (string, error) {
 // detail is what explain shows beside the steps.
 func detail(d replicas.Decision) any {
 	return struct {
-		Target replicas.Target `json:"target"`
-		Status replicas.Status `json:"status"`
-	}{d.Target, d.Status}
+		Target    replicas.Target     `json:"target"`
+		Status    replicas.Status     `json:"status"`
+		Proposals []replicas.Proposal `json:"proposals,omitempty"`
+	}{d.Target, d.Status, d.Proposals}
 }

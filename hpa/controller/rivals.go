@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/quartet-autoscaling/quartet/internal/kube"
@@ -18,18 +19,26 @@ type rivals struct {
 	mu sync.RWMutex
 	// known holds each object's text and place.
 	known map[object]placed
-	// byLabel holds, by namespace and label, the selectors kept there.
-	byLabel map[string]map[object]labels.Selector
+	// byLabel holds, by namespace and label, what is looked for there.
+	byLabel map[string]map[object]watched
+}
+
+// watched is what an object looks for: pods by a selector, and of these those that
+// it has a claim on.
+type watched struct {
+	selector labels.Selector
+	claim    claim
 }
 
 type placed struct {
 	text, place string
+	claim       claim
 }
 
 func newRivals() *rivals {
 	return &rivals{
 		known:   map[object]placed{},
-		byLabel: map[string]map[object]labels.Selector{},
+		byLabel: map[string]map[object]watched{},
 	}
 }
 
@@ -38,27 +47,27 @@ const anyLabel = ""
 
 func place(namespace, label string) string { return namespace + "/" + label }
 
-// put sets the object's selector; text is the selector as it was written.
-func (r *rivals) put(o object, text string, selector labels.Selector) {
+// put sets what the object looks for; text is the selector as it was written.
+func (r *rivals) put(o object, text string, what watched) {
 	r.mu.RLock()
 	have, ok := r.known[o]
 	r.mu.RUnlock()
-	if ok && have.text == text {
+	if ok && have.text == text && have.claim == what.claim {
 		return
 	}
 	where := place(o.Namespace, anyLabel)
 	// The last label is mostly the one that tells instances apart.
-	if equal := kube.EqualLabels(selector); len(equal) > 0 {
+	if equal := kube.EqualLabels(what.selector); len(equal) > 0 {
 		where = place(o.Namespace, equal[len(equal)-1])
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.drop(o)
-	r.known[o] = placed{text: text, place: where}
+	r.known[o] = placed{text: text, place: where, claim: what.claim}
 	if r.byLabel[where] == nil {
-		r.byLabel[where] = map[object]labels.Selector{}
+		r.byLabel[where] = map[object]watched{}
 	}
-	r.byLabel[where][o] = selector
+	r.byLabel[where][o] = what
 }
 
 // forget removes the object.
@@ -80,23 +89,26 @@ func (r *rivals) drop(o object) {
 	}
 }
 
-// of names, sorted, the objects that look at any of the pods, or nothing where
+// of names, sorted, the objects that count any of the pods, or nothing where
 // these are fewer than two.
-func (r *rivals) of(namespace string, pods []*corev1.Pod) []string {
+func (r *rivals) of(namespace string, pods []*corev1.Pod, whose ownership) []string {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	found := map[object]bool{}
 	seen := map[string]bool{}
 	for _, pod := range pods {
-		// The pods of one template have the same labels but for few.
+		// The pods of one controller have the same labels but for few.
 		key := labels.Set(pod.Labels).String()
+		if owner := metav1.GetControllerOfNoCopy(pod); owner != nil {
+			key += "/" + string(owner.UID)
+		}
 		if seen[key] {
 			continue
 		}
 		seen[key] = true
-		r.match(place(namespace, anyLabel), pod, found)
+		r.match(place(namespace, anyLabel), pod, whose, found)
 		for k, v := range pod.Labels {
-			r.match(place(namespace, k+"="+v), pod, found)
+			r.match(place(namespace, k+"="+v), pod, whose, found)
 		}
 	}
 	if len(found) < 2 {
@@ -110,9 +122,9 @@ func (r *rivals) of(namespace string, pods []*corev1.Pod) []string {
 	return names
 }
 
-func (r *rivals) match(where string, pod *corev1.Pod, found map[object]bool) {
-	for o, selector := range r.byLabel[where] {
-		if !found[o] && selector.Matches(labels.Set(pod.Labels)) {
+func (r *rivals) match(where string, pod *corev1.Pod, whose ownership, found map[object]bool) {
+	for o, what := range r.byLabel[where] {
+		if !found[o] && what.selector.Matches(labels.Set(pod.Labels)) && whose.counts(pod, what.claim) {
 			found[o] = true
 		}
 	}

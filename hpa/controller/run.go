@@ -60,10 +60,11 @@ type settings struct {
 
 // controller is what runs besides the server.
 type controller struct {
-	objects *objects
-	pods    *kube.Pods
-	targets *kube.Targets
-	workers *workers
+	objects   *objects
+	pods      *kube.Pods
+	targets   *kube.Targets
+	verticals *verticals
+	workers   *workers
 	// policyStatuses shows what becomes of policies.
 	policyStatuses *policyStatuses
 	publisher      *publisher
@@ -133,6 +134,7 @@ func (c *controller) listed() component.Caches {
 		{Objects: "HorizontalScalers", Synced: c.objects.scalers.synced},
 		{Objects: "HorizontalScalingPolicies", Synced: c.objects.policies.synced},
 		{Objects: "pods", Synced: c.pods.Synced},
+		{Objects: "VerticalPodAutoscalers", Synced: c.verticals.synced},
 		{Objects: "Deployments, StatefulSets and ReplicaSets", Synced: c.targets.Synced},
 	}
 }
@@ -152,7 +154,7 @@ func (c *controller) lead(ctx context.Context) error {
 // what it leaves alone.
 func (c *controller) work(frame *component.Frame) component.Work {
 	return component.Work{
-		Background: []func(context.Context){c.pods.Run, c.objects.run, c.targets.Run},
+		Background: []func(context.Context){c.pods.Run, c.objects.run, c.targets.Run, c.verticals.run},
 		Run:        c.lead,
 		Checks: []health.Check{
 			c.listed().Check(),

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -9,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	vpav1 "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/apis/autoscaling.k8s.io/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -20,10 +22,11 @@ import (
 	"github.com/quartet-autoscaling/quartet/internal/telemetry"
 )
 
-// newOwnClient makes a client of the suite's own kinds.
+// newOwnClient makes a client of the suite's own kinds, and of
+// VerticalPodAutoscalers.
 func newOwnClient(config *rest.Config) (client.WithWatch, error) {
 	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
+	if err := errors.Join(v1alpha1.AddToScheme(scheme), vpav1.AddToScheme(scheme)); err != nil {
 		return nil, fmt.Errorf("make a client of the own kinds: %w", err)
 	}
 	own, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
@@ -49,6 +52,11 @@ func newScalerCache(own client.WithWatch) (*scalerCache, error) {
 		Indexers: cache.Indexers{byExternalMetric: func(o any) ([]string, error) {
 			if scaler, ok := o.(*v1alpha1.HorizontalScaler); ok {
 				return externalMetrics(asHPA(scaler))
+			}
+			return nil, nil
+		}, byWorkload: func(o any) ([]string, error) {
+			if scaler, ok := o.(*v1alpha1.HorizontalScaler); ok {
+				return targetKeys(asHPA(scaler))
 			}
 			return nil, nil
 		}},

@@ -11,13 +11,9 @@ import (
 // Vertical is a VerticalPodAutoscaler that changes requests of the target's pods.
 type Vertical struct {
 	Name string `json:"name"`
-	// Controls are the resources that it sets, by container. The container
-	// AnyContainer stands for those that have no entry.
+	// Controls are the resources that it sets, by container of the target's pods.
 	Controls map[string][]string `json:"controls,omitempty"`
 }
-
-// AnyContainer stands for containers without an entry of their own.
-const AnyContainer = "*"
 
 // contention is one thing that stands in the way of scaling the target.
 type contention struct{ reason, message string }
@@ -50,6 +46,7 @@ func (t *turn) sharers() []contention {
 }
 
 // verticals are those that set the requests which a metric is a percentage of.
+// Without the pods it is not known of which containers.
 func (t *turn) verticals() []contention {
 	var out []contention
 	for _, v := range t.s.Verticals {
@@ -65,11 +62,7 @@ func (t *turn) verticals() []contention {
 // sets tells whether the requests that the metric looks at are its.
 func (v Vertical) sets(m Metric) bool {
 	if m.Type == ContainerResource {
-		resources, own := v.Controls[m.Container]
-		if !own {
-			resources = v.Controls[AnyContainer]
-		}
-		return slices.Contains(resources, m.Name)
+		return slices.Contains(v.Controls[m.Container], m.Name)
 	}
 	for _, resources := range v.Controls {
 		if slices.Contains(resources, m.Name) {

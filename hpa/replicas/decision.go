@@ -72,6 +72,7 @@ const (
 // Proposal is what one metric asked for.
 type Proposal struct {
 	Type     string `json:"type"`
+	Name     string `json:"name,omitempty"`
 	Replicas int32  `json:"replicas"`
 	Failure  string `json:"failure,omitempty"`
 	// At is the time of the sample, where it has one.

@@ -7,8 +7,7 @@ import (
 )
 
 // around reads what is around a target: "rollout surge=2 ended=-10s", "setter flux
-// Apply -1m", "sharers HorizontalPodAutoscaler api", "vertical web-vpa *=cpu,memory
-// app=memory", "strays 7 web-x,web-y Deployment-api,Job-load"; each with "none".
+// Apply -1m", "sharers HorizontalPodAutoscaler api", "vertical web-vpa main=cpu,memory", "strays 7 web-x,web-y Deployment-api,Job-load"; each with "none".
 func (w *world) around(f []string) error {
 	s := &w.snapshot
 	none := f[1] == "none"

@@ -19,9 +19,6 @@ const (
 	operationApply = "Apply"
 	// setterShown is for how long after its last write another writer is told of.
 	setterShown = time.Hour
-	// scaleTimeSlack is how much earlier than the write of the count the time of a
-	// change may be that the status tells, in whole seconds as managed fields do.
-	scaleTimeSlack = 5 * time.Second
 )
 
 // overwrote tells whether the setter stands in our way: it declares the count, or
@@ -31,7 +28,7 @@ func (s *Snapshot) overwrote() bool {
 		return false
 	}
 	last := s.HPA.Status.LastScaleTime
-	return s.Setter.Operation == operationApply || !last.IsZero() && s.Setter.At.After(last.Add(scaleTimeSlack))
+	return s.Setter.Operation == operationApply || !last.IsZero() && s.Setter.At.After(last)
 }
 
 // tellSetter shows who else sets the count. Our next change takes the count away

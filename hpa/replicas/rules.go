@@ -33,10 +33,10 @@ func askMetrics(t *turn) verdict {
 	for i, m := range t.s.HPA.Metrics {
 		a := ask(t.s, i)
 		t.answers[i] = a
-		p := Proposal{Type: m.Type, Replicas: a.replicas, At: t.s.Samples[Key(i)].At}
+		p := Proposal{Type: m.Type, Name: m.Name, Replicas: a.replicas, At: t.s.Samples[Key(i)].At}
 		t.rule = metricRule(m.Type)
 		if f := a.failed; f != nil {
-			p = Proposal{Type: m.Type, Failure: FailureInternal}
+			p = Proposal{Type: m.Type, Name: m.Name, Failure: FailureInternal}
 			if f.spec {
 				p.Failure = FailureSpec
 			}
@@ -137,7 +137,7 @@ func stabilize(t *turn) verdict {
 		return proceed
 	}
 	t.condition(AbleToScale, decision.True, r.Reason, r.Message)
-	t.move(r, window)
+	t.move(r, window+t.whenStable(r))
 	return proceed
 }
 
@@ -155,7 +155,7 @@ func limitRate(t *turn) verdict {
 		status = decision.True
 	}
 	t.condition(ScalingLimited, status, r.Reason, r.Message)
-	t.move(r, fmt.Sprintf("bounds %d to %d", bounds.Min, bounds.Max))
+	t.move(r, fmt.Sprintf("bounds %d to %d", bounds.Min, bounds.Max)+t.whenFree(r))
 	return proceed
 }
 

@@ -60,6 +60,8 @@ func (r readiness) warmingUp(p Pod, sample PodSample) bool {
 // tally counts the pods of one metric by class and sums what they use.
 type tally struct {
 	counts [4]int
+	// named are the first few pods of the classes that do not count with a sample.
+	named [4][]string
 	// strangers are samples of pods that the selector does not know.
 	strangers int
 	// usage sums the samples of the ready pods, and strangersUsage the strangers'.
@@ -72,9 +74,17 @@ type tally struct {
 
 func (t *tally) samples() int { return t.counts[ready] + t.strangers }
 
+// some names the first few pods of a class.
+func (t *tally) some(c class) string {
+	if t.counts[c] == 0 {
+		return ""
+	}
+	return " (" + names(t.named[c], t.counts[c]) + ")"
+}
+
 func (t *tally) String() string {
-	s := fmt.Sprintf("%d ready, %d unready, %d missing, %d ignored pods",
-		t.counts[ready], t.counts[unready], t.counts[missing], t.counts[ignored])
+	s := fmt.Sprintf("%d ready, %d unready%s, %d missing%s, %d ignored%s pods", t.counts[ready],
+		t.counts[unready], t.some(unready), t.counts[missing], t.some(missing), t.counts[ignored], t.some(ignored))
 	if t.strangers > 0 {
 		s += fmt.Sprintf(", %d samples of other pods", t.strangers)
 	}
@@ -103,6 +113,8 @@ func tallyPods(s *Snapshot, samples Samples, judged bool, key string, fallbackPe
 		t.counts[c]++
 		if c == ready {
 			t.usage.add(sample.Value)
+		} else {
+			t.named[c] = firstNames(t.named[c], name)
 		}
 		if key == "" {
 			continue

@@ -20,6 +20,7 @@ type Target struct {
 	// Selector is as the scale subresource shows it.
 	Selector string
 	Status   TargetStatus
+	Rollout  Rollout
 	// unreadable has the scale asked of the API server: it has words for what is
 	// wrong with the selector.
 	unreadable bool
@@ -51,9 +52,11 @@ func reduceTarget(o any) (any, error) {
 	case *appsv1.Deployment:
 		out, asked, selector = newTarget(kindDeployment, &o.ObjectMeta), o.Spec.Replicas, o.Spec.Selector
 		out.Status = TargetStatus{Replicas: o.Status.Replicas, Updated: o.Status.UpdatedReplicas, ObservedGeneration: o.Status.ObservedGeneration}
+		out.Rollout = deploymentRollout(o)
 	case *appsv1.StatefulSet:
 		out, asked, selector = newTarget(kindStatefulSet, &o.ObjectMeta), o.Spec.Replicas, o.Spec.Selector
 		out.Status = TargetStatus{Replicas: o.Status.Replicas, Updated: o.Status.UpdatedReplicas, ObservedGeneration: o.Status.ObservedGeneration}
+		out.Rollout = statefulSetRollout(o)
 	case *appsv1.ReplicaSet:
 		out, asked, selector = newTarget(kindReplicaSet, &o.ObjectMeta), o.Spec.Replicas, o.Spec.Selector
 		out.Status = TargetStatus{Replicas: o.Status.Replicas, Updated: o.Status.Replicas, ObservedGeneration: o.Status.ObservedGeneration}

@@ -53,6 +53,8 @@ func TestReduceTarget(t *testing.T) {
 			},
 		}
 	}
+	rolling := want(kindDeployment, TargetStatus{Replicas: 5, Updated: 2, ObservedGeneration: 3})
+	rolling.Rollout = Rollout{UnderWay: true, Surge: 1}
 	defaulted := want(kindReplicaSet, TargetStatus{})
 	defaulted.Replicas = 1
 	unreadable := want(kindReplicaSet, TargetStatus{})
@@ -66,7 +68,7 @@ func TestReduceTarget(t *testing.T) {
 				ObjectMeta: *in.DeepCopy(), Spec: appsv1.DeploymentSpec{Replicas: &three, Selector: selector, Template: template},
 				Status: appsv1.DeploymentStatus{Replicas: 5, UpdatedReplicas: 2, ObservedGeneration: 3},
 			},
-			want(kindDeployment, TargetStatus{Replicas: 5, Updated: 2, ObservedGeneration: 3}),
+			rolling,
 		},
 		"StatefulSet": {
 			&appsv1.StatefulSet{
