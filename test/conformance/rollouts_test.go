@@ -65,7 +65,10 @@ type plan struct {
 // newFleet makes one that is at rest.
 func newFleet(p plan) *fleet {
 	now := time.Now()
-	w := &world{options: *controller.NewOptions(), now: now, pods: map[string]*corev1.Pod{}, scale: scaleWorld{selector: selector, manual: -1}}
+	w := &world{
+		options: *controller.NewOptions(), now: now, pods: map[string]*corev1.Pod{},
+		kind: kinds[0], scale: scaleWorld{selector: selector, manual: -1, contender: -1},
+	}
 	w.options.ConcurrentSyncs = 1
 	w.hpa = &autoscalingv2.HorizontalPodAutoscaler{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: "u1", Generation: 1},
@@ -153,7 +156,7 @@ func (f *fleet) second(asked int) {
 
 // deployment is the object as its controller would show it.
 func (f *fleet) deployment() *appsv1.Deployment {
-	count, surge := f.s.count, intstr.FromInt32(int32(f.surge))
+	count, surge := f.s.seen[name].count, intstr.FromInt32(int32(f.surge))
 	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{
 		Namespace: namespace, Name: name, Annotations: map[string]string{"deployment.kubernetes.io/revision": fmt.Sprint(f.template)},
 	}}
@@ -220,12 +223,10 @@ func (f *fleet) measure(m *member) {
 func (f *fleet) turn() error {
 	before := uids(f.w)
 	for range int(period / time.Second) {
-		f.second(int(f.s.count))
+		f.second(int(f.s.seen[name].count))
 	}
-	f.show(int(f.s.count))
-	if err := f.s.follow(before); err != nil {
-		return err
-	}
+	f.show(int(f.s.seen[name].count))
+	f.s.follow(before)
 	return f.s.client.Tracker().Update(appsv1.SchemeGroupVersion.WithResource("deployments"), f.deployment(), namespace)
 }
 
@@ -239,7 +240,7 @@ func rollOut(t *testing.T, rollouts int, p plan) (up, our []string) {
 		defer b.running.Wait()
 		defer cancel()
 		fleets := []*fleet{newFleet(p), newFleet(p)}
-		b.start(fleets[0].s.upstream, fleets[1].s.ours)
+		b.start(fleets[0].s.theirs, fleets[1].s.ours)
 		writes := [2][]string{}
 		begun := 0
 		for turn := 0; begun < rollouts || fleets[0].rolling || fleets[1].rolling; turn++ {
@@ -248,7 +249,7 @@ func rollOut(t *testing.T, rollouts int, p plan) (up, our []string) {
 			synctest.Wait()
 			resting := turn > 40
 			for i, f := range fleets {
-				v := f.s.look()
+				v := f.s.look(name)
 				for _, w := range v.writes {
 					writes[i] = append(writes[i], fmt.Sprintf("rollout %d: %s", begun, w))
 				}
