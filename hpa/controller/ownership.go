@@ -131,17 +131,34 @@ func projectSetter(target *kube.Target) *replicas.Setter {
 	var last *metav1.ManagedFieldsEntry
 	for i := range target.ManagedFields {
 		f := &target.ManagedFields[i]
-		if f.Manager == fieldManager || f.Manager == upstreamManager || f.Time == nil {
+		if f.Manager == fieldManager || f.Manager == upstreamManager {
 			continue
 		}
-		if last == nil || last.Time.Before(f.Time) {
+		if last == nil || later(f, last) {
 			last = f
 		}
 	}
 	if last == nil {
 		return nil
 	}
-	return &replicas.Setter{Manager: last.Manager, Operation: string(last.Operation), At: utc(last.Time.Time)}
+	setter := &replicas.Setter{Manager: last.Manager, Operation: string(last.Operation)}
+	if last.Time != nil {
+		setter.At = utc(last.Time.Time)
+	}
+	return setter
+}
+
+// later tells whether one who owns the count is more worth telling of than another.
+// Who declares it sets it again; else it is the later, and a write of the scale, of
+// which no time is kept, took the count away from others.
+func later(a, b *metav1.ManagedFieldsEntry) bool {
+	if applies := a.Operation == metav1.ManagedFieldsOperationApply; applies != (b.Operation == metav1.ManagedFieldsOperationApply) {
+		return applies
+	}
+	if a.Time == nil || b.Time == nil {
+		return b.Time != nil
+	}
+	return b.Time.Before(a.Time)
 }
 
 // projectRollout gives the target's last rollout.

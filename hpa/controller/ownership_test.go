@@ -143,6 +143,9 @@ func TestProjectSetter(t *testing.T) {
 	setter := func(manager string, minutes int) *replicas.Setter {
 		return &replicas.Setter{Manager: manager, Operation: "Apply", At: at.Add(time.Duration(minutes) * time.Minute)}
 	}
+	scaled := metav1.ManagedFieldsEntry{Manager: "kubectl", Operation: metav1.ManagedFieldsOperationUpdate, Subresource: "scale"}
+	updated := entry("helm", 9)
+	updated.Operation = metav1.ManagedFieldsOperationUpdate
 	tests := map[string]struct {
 		entries []metav1.ManagedFieldsEntry
 		want    *replicas.Setter
@@ -152,7 +155,11 @@ func TestProjectSetter(t *testing.T) {
 		"upstream":       {[]metav1.ManagedFieldsEntry{entry(upstreamManager, 5)}, nil},
 		"others and us":  {[]metav1.ManagedFieldsEntry{entry("flux", 1), entry(fieldManager, 5)}, setter("flux", 1)},
 		"the last of it": {[]metav1.ManagedFieldsEntry{entry("kubectl", 3), entry("flux", 4), entry("helm", 2)}, setter("flux", 4)},
-		"without a time": {[]metav1.ManagedFieldsEntry{{Manager: "old"}}, nil},
+		// The API server keeps no time of a write of the scale.
+		"kubectl scale":            {[]metav1.ManagedFieldsEntry{scaled, updated}, &replicas.Setter{Manager: "kubectl", Operation: "Update"}},
+		"kubectl scale, the first": {[]metav1.ManagedFieldsEntry{updated, scaled}, &replicas.Setter{Manager: "kubectl", Operation: "Update"}},
+		"beside who declares it":   {[]metav1.ManagedFieldsEntry{entry("flux", 1), scaled}, setter("flux", 1)},
+		"who declares it beside":   {[]metav1.ManagedFieldsEntry{scaled, entry("flux", 1)}, setter("flux", 1)},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -30,8 +30,12 @@ func (w *world) around(f []string) error {
 		if s.Setter = nil; none {
 			return nil
 		}
+		s.Setter = &Setter{Manager: f[1], Operation: f[2]}
+		if len(f) < 4 {
+			return nil
+		}
 		ago, err := time.ParseDuration(f[3])
-		s.Setter = &Setter{Manager: f[1], Operation: f[2], At: s.Now.Add(ago)}
+		s.Setter.At = s.Now.Add(ago)
 		return err
 	case "sharers":
 		if s.Sharers = nil; !none {

@@ -11,8 +11,10 @@ type Setter struct {
 	Manager string `json:"manager"`
 	// Operation is Apply or Update, as managed fields have it. Who applies declares
 	// the count, and sets it again each time.
-	Operation string    `json:"operation,omitempty"`
-	At        time.Time `json:"at"`
+	Operation string `json:"operation,omitempty"`
+	// At is zero where nobody knows: the API server keeps no time of a write through
+	// the scale subresource, which is how a person does it (kubectl scale).
+	At time.Time `json:"at,omitzero"`
 }
 
 const (
@@ -28,7 +30,27 @@ func (s *Snapshot) overwrote() bool {
 		return false
 	}
 	last := s.HPA.Status.LastScaleTime
-	return s.Setter.Operation == operationApply || !last.IsZero() && s.Setter.At.After(last)
+	if s.Setter.Operation == operationApply {
+		return true
+	}
+	// Our own change took the count away from whoever had it: who owns it without a
+	// time has set it since.
+	return !last.IsZero() && (s.Setter.At.IsZero() || s.Setter.At.After(last))
+}
+
+// setterNow is the snapshot's, with the time at which it was first seen where its own
+// is not known.
+func (t *turn) setterNow() *Setter {
+	setter := *t.s.Setter
+	if !setter.At.IsZero() {
+		return &setter
+	}
+	setter.At = t.s.Now
+	if before := t.state.Setter; before != nil && before.Manager == setter.Manager && before.Operation == setter.Operation &&
+		before.At.After(t.s.HPA.Status.LastScaleTime) {
+		setter.At = before.At
+	}
+	return &setter
 }
 
 // tellSetter shows who else sets the count. Our next change takes the count away
@@ -38,7 +60,7 @@ func tellSetter(t *turn) verdict {
 	t.judge(ReplicasWriter)
 	setter := t.state.Setter
 	if t.s.overwrote() {
-		setter = t.s.Setter
+		setter = t.setterNow()
 		if t.state.Setter == nil || *t.state.Setter != *setter {
 			t.d.Observed.Setter = setter
 		}
