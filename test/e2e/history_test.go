@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -52,8 +53,22 @@ func TestWindowsSurviveAKill(t *testing.T) {
 			})
 		}},
 	}
+	// One kill meets both windows, once both run.
+	var running sync.WaitGroup
+	running.Add(len(cases))
+	kill := sync.OnceValue(func() error {
+		running.Wait()
+		time.Sleep(killed)
+		if err := suite.release.Process("hpa-controller").Kill(); err != nil {
+			return err
+		}
+		return expireLease(t.Context(), "hpa-controller")
+	})
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			runs := sync.OnceFunc(running.Done)
+			defer runs() // The other goes on without one that failed.
 			s := newStage(t, suite.lab)
 			hpa := s.queueHPA()
 			hpa.Spec.Behavior.ScaleUp.StabilizationWindowSeconds = ptr.To(int32(window.Seconds()))
@@ -73,12 +88,8 @@ func TestWindowsSurviveAKill(t *testing.T) {
 			})
 			c.change(s)
 			begin := time.Now()
-			time.Sleep(killed)
-			process := suite.release.Process("hpa-controller")
-			if err := process.Kill(); err != nil {
-				t.Fatal(err)
-			}
-			if err := expireLease(t.Context(), "hpa-controller"); err != nil {
+			runs()
+			if err := kill(); err != nil {
 				t.Fatal(err)
 			}
 			s.awaitReplicas(c.after, c.after, window)

@@ -36,7 +36,7 @@ const startLimit = 15 * time.Minute
 // atOnce is how many tests run at the same time, unless -parallel says otherwise.
 // They wait for the cluster most of the time, so there may be more of them than
 // processors.
-const atOnce = 4
+const atOnce = 6
 
 func TestMain(m *testing.M) {
 	flag.Parse()

@@ -27,7 +27,9 @@ const (
 // left it: two days of about 0.5 CPUs and 200 MB.
 func (s *stage) learned() *vpav1.VerticalPodAutoscalerCheckpoint {
 	s.t.Helper()
-	now := metav1.NewTime(time.Now().Truncate(time.Second))
+	// Some time ago: times of checkpoints are in whole seconds, and the next one is to
+	// show.
+	now := metav1.NewTime(time.Now().Add(-10 * time.Second).Truncate(time.Second))
 	histogram := func(bucket int, weight float64) vpav1.HistogramCheckpoint {
 		return vpav1.HistogramCheckpoint{ReferenceTimestamp: now, BucketWeights: map[int]uint32{bucket: 10000}, TotalWeight: weight}
 	}

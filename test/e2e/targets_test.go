@@ -79,12 +79,16 @@ func TestCachedScalesAreTheServers(t *testing.T) {
 				t.Errorf("after the write %+v, %v is read", now.Spec, err)
 			}
 			same(3)
-			fields := targets.Find(ref).ManagedFields
-			// The API server keeps no time of a write of the scale.
-			written := metav1.ManagedFieldsEntry{Manager: "test", Operation: metav1.ManagedFieldsOperationUpdate, Subresource: "scale"}
-			if diff := cmp.Diff([]metav1.ManagedFieldsEntry{written}, fields, cmpopts.IgnoreFields(metav1.ManagedFieldsEntry{}, "Time")); diff != "" {
-				t.Errorf("who wrote the count (-want +got):\n%s", diff)
-			}
+			// The API server keeps no time of a write of the scale. Reads were live until the
+			// cache has it.
+			written := []metav1.ManagedFieldsEntry{{Manager: "test", Operation: metav1.ManagedFieldsOperationUpdate, Subresource: "scale"}}
+			eventually(t, time.Minute, func() error {
+				fields := targets.Find(ref).ManagedFields
+				if diff := cmp.Diff(written, fields, cmpopts.IgnoreFields(metav1.ManagedFieldsEntry{}, "Time")); diff != "" {
+					return fmt.Errorf("who wrote the count (-want +got):\n%s", diff)
+				}
+				return nil
+			})
 		})
 	}
 }
