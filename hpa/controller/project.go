@@ -151,10 +151,7 @@ func projectPods(pods []*corev1.Pod, metrics []replicas.Metric) map[string]repli
 		p := projectPod(pod)
 		for i := range metrics {
 			m := &metrics[i]
-			if m.AverageUtilization == nil || m.AverageValue != nil {
-				continue
-			}
-			if m.Type == replicas.Resource || m.Type == replicas.ContainerResource {
+			if m.OfRequest() {
 				projectRequest(&p, pod, m)
 			}
 		}

@@ -40,9 +40,8 @@ func (t *turn) sharers() []contention {
 	if len(t.s.Sharers) == 0 {
 		return nil
 	}
-	target := t.s.HPA.Target.Kind + " " + t.s.HPA.Target.Name
 	return []contention{{ReasonSharedTarget, fmt.Sprintf("%s also scales %s: each undoes what the other does; put all metrics into one of them",
-		names(t.s.Sharers[:min(shownRivals, len(t.s.Sharers))], len(t.s.Sharers)), target)}}
+		names(t.s.Sharers[:min(shownRivals, len(t.s.Sharers))], len(t.s.Sharers)), t.s.HPA.Target.text())}}
 }
 
 // verticals are those that set the requests which a metric is a percentage of.
@@ -77,7 +76,7 @@ func (v Vertical) sets(m Metric) bool {
 func requested(metrics []Metric, test func(Metric) bool) []string {
 	var out []string
 	for _, m := range metrics {
-		if m.ofRequest() && test(m) {
+		if m.OfRequest() && test(m) {
 			out = append(out, m.Name)
 		}
 	}
@@ -85,8 +84,8 @@ func requested(metrics []Metric, test func(Metric) bool) []string {
 	return slices.Compact(out)
 }
 
-// ofRequest tells whether the metric is a percentage of requests.
-func (m Metric) ofRequest() bool {
+// OfRequest tells whether the metric is a percentage of requests.
+func (m Metric) OfRequest() bool {
 	return (m.Type == Resource || m.Type == ContainerResource) && m.AverageUtilization != nil && m.AverageValue == nil
 }
 
@@ -95,7 +94,7 @@ func (m Metric) ofRequest() bool {
 func (t *turn) missingRequests() []contention {
 	var out []contention
 	for _, m := range t.s.HPA.Metrics {
-		if !m.ofRequest() {
+		if !m.OfRequest() {
 			continue
 		}
 		key := RequestKey(m.Name, m.Container)
@@ -111,8 +110,8 @@ func (t *turn) missingRequests() []contention {
 		slices.Sort(lacks)
 		lacks = slices.Compact(lacks)
 		out = append(out, contention{ReasonMissingRequests, fmt.Sprintf(
-			"%s utilization is a percentage of what pods request, and pods of %s %s cannot give it: %s; set the request, or use a target of type AverageValue",
-			m.Name, t.s.HPA.Target.Kind, t.s.HPA.Target.Name, names(lacks[:min(shownRivals, len(lacks))], len(lacks)))})
+			"%s utilization is a percentage of what pods request, and pods of %s cannot give it: %s; set the request, or use a target of type AverageValue",
+			m.Name, t.s.HPA.Target.text(), names(lacks[:min(shownRivals, len(lacks))], len(lacks)))})
 	}
 	return out
 }

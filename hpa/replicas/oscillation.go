@@ -12,15 +12,15 @@ const (
 	oscillationChanges = 4
 )
 
-// reversalsSince counts the reversals after a time.
-func reversalsSince(state State, since time.Time) int {
-	n := 0
+// reversalsSince gives the reversals after a time, oldest first.
+func reversalsSince(state State, since time.Time) []time.Time {
+	var out []time.Time
 	for _, r := range state.Reversals {
 		if r.After(since) {
-			n++
+			out = append(out, r)
 		}
 	}
-	return n
+	return out
 }
 
 // oscillationOf is what counts as oscillation of the object.
@@ -43,12 +43,12 @@ func tellOscillation(t *turn) verdict {
 	if t.shows(Oscillating) {
 		least = max(1, changes/2)
 	}
-	if reversalsSince(t.state, t.s.Now.Add(-window)) < least {
+	if len(reversalsSince(t.state, t.s.Now.Add(-window))) < least {
 		return proceed
 	}
 	t.notice(Oscillating, ReasonOscillates, fmt.Sprintf(
-		"the count of %s %s changed its direction %d times or more within %s: widen the tolerance or lengthen stabilizationWindowSeconds in spec.behavior, "+
+		"the count of %s changed its direction %d times or more within %s: widen the tolerance or lengthen stabilizationWindowSeconds in spec.behavior, "+
 			"or let a HorizontalScalingPolicy widen the tolerance meanwhile (spec.oscillation)",
-		t.s.HPA.Target.Kind, t.s.HPA.Target.Name, changes, window))
+		t.s.HPA.Target.text(), changes, window))
 	return proceed
 }

@@ -77,7 +77,7 @@ func tellSetter(t *turn) verdict {
 		remedy = "leave spec.replicas out of what it applies"
 	}
 	t.notice(ReplicasWriter, ReasonOtherFieldManager, fmt.Sprintf(
-		"%s set spec.replicas of %s %s at %s (%s): this controller goes on following the metrics, and writes once a sync period at the most; %s",
-		setter.Manager, t.s.HPA.Target.Kind, t.s.HPA.Target.Name, setter.At.Format(time.RFC3339), setter.Operation, remedy))
+		"%s set spec.replicas of %s at %s (%s): this controller goes on following the metrics, and writes once a sync period at the most; %s",
+		setter.Manager, t.s.HPA.Target.text(), instant(setter.At), setter.Operation, remedy))
 	return proceed
 }

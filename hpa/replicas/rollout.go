@@ -59,8 +59,8 @@ func watchRollout(t *turn) verdict {
 		what = fmt.Sprintf("ended at %s and may show in samples until %s", clockTime(seen.Ended), clockTime(seen.Ended.Add(settling)))
 	}
 	t.d.Steps = append(t.d.Steps, decision.Step{Rule: t.rule, In: count(t.current), Reason: "Rollout", Message: fmt.Sprintf(
-		"a rollout of %s %s %s: metrics per pod are judged by the count of %d that is asked for, and up to %d pods may have shared the load",
-		t.s.HPA.Target.Kind, t.s.HPA.Target.Name, what, t.s.Scale.Spec, t.s.Rollout.Most)})
+		"a rollout of %s %s: metrics per pod are judged by the count of %d that is asked for, and up to %d pods may have shared the load",
+		t.s.HPA.Target.text(), what, t.s.Scale.Spec, t.s.Rollout.Most)})
 	return proceed
 }
 

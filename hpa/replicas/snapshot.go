@@ -92,6 +92,9 @@ type Target struct {
 	Name       string `json:"name"`
 }
 
+// text names the target as messages do: "Deployment web".
+func (t Target) text() string { return t.Kind + " " + t.Name }
+
 // ObservedStatus is what the rules need of the status as it was last written.
 type ObservedStatus struct {
 	CurrentReplicas int32 `json:"currentReplicas"`

@@ -28,7 +28,7 @@ func tellStrays(t *turn) verdict {
 	if s == nil || s.Count == 0 {
 		return proceed
 	}
-	target := t.s.HPA.Target.Kind + " " + t.s.HPA.Target.Name
+	target := t.s.HPA.Target.text()
 	// Owners change seldom; names of pods stand in the step alone.
 	t.notice(StrayPods, ReasonOtherOwner, fmt.Sprintf(
 		"the selector %s of %s also matches pods of %s: they are not counted; give the pods of each a label of their own",

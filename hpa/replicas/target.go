@@ -65,7 +65,7 @@ func readScale(t *turn) verdict {
 		if t.s.Scale.InvalidTarget {
 			t.d.Failure = FailureSpec
 		}
-		t.fault("scale of "+t.s.HPA.Target.Kind+" "+t.s.HPA.Target.Name, ReasonNoScale, e)
+		t.fault("scale of "+t.s.HPA.Target.text(), ReasonNoScale, e)
 		t.condition(AbleToScale, decision.False, ReasonNoScale, "the HPA controller was unable to get the target's current scale: "+e)
 		t.warn(ReasonNoScale, e)
 		t.d.Status.Scope = ScopeConditions
@@ -74,7 +74,7 @@ func readScale(t *turn) verdict {
 	t.condition(AbleToScale, decision.True, "SucceededGetScale", "the HPA controller was able to get the target's current scale")
 	t.d.Steps = append(t.d.Steps, decision.Step{
 		Rule: t.rule, Out: count(t.current), Reason: "SucceededGetScale",
-		Message: fmt.Sprintf("%s %s asks for %d and has %d", t.s.HPA.Target.Kind, t.s.HPA.Target.Name, t.s.Scale.Spec, t.s.Scale.Status),
+		Message: fmt.Sprintf("%s asks for %d and has %d", t.s.HPA.Target.text(), t.s.Scale.Spec, t.s.Scale.Status),
 	})
 	return proceed
 }
@@ -216,7 +216,7 @@ func selectPods(t *turn) verdict {
 func (t *turn) noPods(event, reason, text, shown string) verdict {
 	t.warn(event, text)
 	t.condition(ScalingActive, decision.False, reason, shown)
-	t.fault("selector of "+t.s.HPA.Target.Kind+" "+t.s.HPA.Target.Name, reason, text)
+	t.fault("selector of "+t.s.HPA.Target.text(), reason, text)
 	return t.noCount(text)
 }
 

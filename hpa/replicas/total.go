@@ -104,14 +104,12 @@ func total(s *Snapshot, m Metric, samples Samples, w totals) answer {
 		if err != nil {
 			return w.fail(fmt.Errorf("unable to calculate ready pods: %w", err))
 		}
+		counted := "ready pods"
 		if s.rolling() {
-			running = int(current)
+			running, counted = int(current), "pods"
 		}
 		out.reading = out.settle(current, pods(ratio, running), ratio, tol)
-		out.note = fmt.Sprintf("; %d pods", running)
-		if !s.rolling() {
-			out.note = fmt.Sprintf("; %d ready pods", running)
-		}
+		out.note = fmt.Sprintf("; %d %s", running, counted)
 	}
 	out.note = fmt.Sprintf("%s in all, target %s: ratio %.3g%s; %s", milli(usage), milli(target), ratio, out.note, ago(s.Now, samples.At))
 	return out

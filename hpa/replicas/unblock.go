@@ -14,13 +14,10 @@ func (t *turn) whenStable(r behavior.Result) string {
 	if !r.Limited {
 		return ""
 	}
-	window := t.s.Config.DownscaleStabilization
-	up := r.Reason == behavior.ReasonUpStabilized
-	if b := t.s.HPA.Behavior; b != nil {
-		window = time.Duration(b.Down.WindowSeconds) * time.Second
-		if up {
-			window = time.Duration(b.Up.WindowSeconds) * time.Second
-		}
+	windows := WindowsOf(t.s)
+	window, up := windows.Down, r.Reason == behavior.ReasonUpStabilized
+	if up {
+		window = windows.Up
 	}
 	var last time.Time
 	for _, past := range t.state.Recommendations {
@@ -71,7 +68,7 @@ func (t *turn) whenFree(r behavior.Result) string {
 func (t *turn) nextFree(rules behavior.Rules) time.Time {
 	var first time.Time
 	for _, p := range rules.Policies {
-		period := time.Duration(p.PeriodSeconds) * time.Second
+		period := span(p.PeriodSeconds)
 		for _, e := range slices.Concat(t.state.Ups, t.state.Downs) {
 			ends := e.At.Add(period)
 			if ends.After(t.s.Now) && (first.IsZero() || ends.Before(first)) {

@@ -13,10 +13,7 @@ func widenTolerance(t *turn) verdict {
 		return proceed
 	}
 	o := t.s.Policy.Oscillation
-	turns := t.state.Reversals
-	for len(turns) > 0 && !turns[0].After(t.s.Now.Add(-o.Window)) {
-		turns = turns[1:]
-	}
+	turns := reversalsSince(t.state, t.s.Now.Add(-o.Window))
 	if o.Changes <= 0 || len(turns) < int(o.Changes) {
 		return proceed
 	}
