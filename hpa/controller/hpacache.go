@@ -1,8 +1,8 @@
 package controller
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -61,10 +61,9 @@ func externalMetrics(o any) ([]string, error) {
 	return keys, nil
 }
 
-// naming gives the objects of a namespace that name an external metric, of all
-// namespaces where it is empty.
-func (c *hpaCache) naming(namespace, metric string) []object {
-	found, err := c.informer.GetIndexer().ByIndex(byExternalMetric, namespace+"/"+metric)
+// found names the objects with a value in an index.
+func (c *hpaCache) found(index, value string) []object {
+	found, err := c.informer.GetIndexer().ByIndex(index, value)
 	if err != nil {
 		return nil
 	}
@@ -81,28 +80,11 @@ func (c *hpaCache) naming(namespace, metric string) []object {
 // goes. Our own writes of its status are no reason to. Servers before 1.37 do not
 // count generations.
 func (c *hpaCache) watch(changed func(object)) (stop func(), err error) {
-	touched := func(o any) {
-		if gone, ok := o.(cache.DeletedFinalStateUnknown); ok {
-			o = gone.Obj
+	return watchObjects(c.informer, "HorizontalPodAutoscalers", func(before, after *autoscalingv2.HorizontalPodAutoscaler) {
+		if before == nil || after == nil || edited(before, after) {
+			changed(objectOf(cmp.Or(after, before)))
 		}
-		if hpa, ok := o.(*autoscalingv2.HorizontalPodAutoscaler); ok {
-			changed(objectOf(hpa))
-		}
-	}
-	registration, err := c.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: touched, DeleteFunc: touched,
-		UpdateFunc: func(before, after any) {
-			was, okBefore := before.(*autoscalingv2.HorizontalPodAutoscaler)
-			is, okAfter := after.(*autoscalingv2.HorizontalPodAutoscaler)
-			if okBefore && okAfter && edited(was, is) {
-				changed(objectOf(is))
-			}
-		},
 	})
-	if err != nil {
-		return nil, fmt.Errorf("watch HorizontalPodAutoscalers: %w", err)
-	}
-	return func() { _ = c.informer.RemoveEventHandler(registration) }, nil
 }
 
 func edited(was, is *autoscalingv2.HorizontalPodAutoscaler) bool {

@@ -91,7 +91,12 @@ func (o *objects) get(key object) *autoscalingv2.HorizontalPodAutoscaler {
 // naming gives the objects of a namespace that name an external metric, of all
 // namespaces where it is empty.
 func (o *objects) naming(namespace, metric string) []object {
-	return append(o.hpas.naming(namespace, metric), o.scalers.naming(namespace, metric)...)
+	return o.found(byExternalMetric, namespace+"/"+metric)
+}
+
+// found names the objects of both kinds with a value in an index.
+func (o *objects) found(index, value string) []object {
+	return append(o.hpas.found(index, value), o.scalers.found(index, value)...)
 }
 
 // run fills the caches and keeps them current until the context ends.

@@ -2,7 +2,6 @@ package controller
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -110,8 +109,7 @@ func (p *policies) inside(s *v1alpha1.HorizontalScaler, now time.Time) *replicas
 		return nil
 	}
 	of := written{
-		object: object{kind: replicas.KindScaler, NamespacedName: client.ObjectKeyFromObject(s)},
-		uid:    s.UID, generation: s.Generation, spec: s.Spec.Policy,
+		object: scalerObject(s), uid: s.UID, generation: s.Generation, spec: s.Spec.Policy,
 	}
 	return p.readSpec(of).at(replicas.KindScaler+" "+s.Name, now)
 }
@@ -196,20 +194,5 @@ func policyEdited(before, after *v1alpha1.HorizontalScalingPolicy) bool {
 // each calls back for all that happens to policies; before is nil for one that is
 // there or appears, after for one that goes.
 func (p *policies) each(call func(before, after *v1alpha1.HorizontalScalingPolicy)) (stop func(), err error) {
-	typed := func(o any) *v1alpha1.HorizontalScalingPolicy {
-		if gone, ok := o.(cache.DeletedFinalStateUnknown); ok {
-			o = gone.Obj
-		}
-		policy, _ := o.(*v1alpha1.HorizontalScalingPolicy)
-		return policy
-	}
-	registration, err := p.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(o any) { call(nil, typed(o)) },
-		UpdateFunc: func(before, after any) { call(typed(before), typed(after)) },
-		DeleteFunc: func(o any) { call(typed(o), nil) },
-	})
-	if err != nil {
-		return nil, fmt.Errorf("watch HorizontalScalingPolicies: %w", err)
-	}
-	return func() { _ = p.Informer().RemoveEventHandler(registration) }, nil
+	return watchObjects(p.Informer(), "HorizontalScalingPolicies", call)
 }

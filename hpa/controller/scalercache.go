@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -102,6 +103,11 @@ func asHPA(s *v1alpha1.HorizontalScaler) *autoscalingv2.HorizontalPodAutoscaler 
 	}
 }
 
+// scalerObject names a HorizontalScaler.
+func scalerObject(s *v1alpha1.HorizontalScaler) object {
+	return object{kind: replicas.KindScaler, NamespacedName: client.ObjectKeyFromObject(s)}
+}
+
 // scaler finds an object as it is; nil where there is none.
 func (c *scalerCache) scaler(namespace, name string) *v1alpha1.HorizontalScaler {
 	if c == nil {
@@ -118,14 +124,15 @@ func (c *scalerCache) get(namespace, name string) *autoscalingv2.HorizontalPodAu
 	return nil
 }
 
-func (c *scalerCache) naming(namespace, metric string) []object {
+// found names the objects with a value in an index.
+func (c *scalerCache) found(index, value string) []object {
 	if c == nil {
 		return nil
 	}
 	var keys []object
-	for _, o := range c.ByIndex(byExternalMetric, namespace+"/"+metric) {
+	for _, o := range c.ByIndex(index, value) {
 		if scaler, ok := o.(*v1alpha1.HorizontalScaler); ok {
-			keys = append(keys, objectOf(asHPA(scaler)))
+			keys = append(keys, scalerObject(scaler))
 		}
 	}
 	return keys
@@ -138,54 +145,37 @@ func (c *scalerCache) watch(changed func(object)) (stop func(), err error) {
 	if c == nil {
 		return func() {}, nil
 	}
-	touched := func(o any) {
-		if gone, ok := o.(cache.DeletedFinalStateUnknown); ok {
-			o = gone.Obj
+	return watchObjects(c.Informer(), "HorizontalScalers", func(before, after *v1alpha1.HorizontalScaler) {
+		if before == nil || after == nil || before.UID != after.UID || !equality.Semantic.DeepEqual(before.Spec, after.Spec) {
+			changed(scalerObject(cmp.Or(after, before)))
 		}
-		if scaler, ok := o.(*v1alpha1.HorizontalScaler); ok {
-			changed(objectOf(asHPA(scaler)))
-		}
-	}
-	registration, err := c.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: touched, DeleteFunc: touched,
-		UpdateFunc: func(before, after any) {
-			was, okBefore := before.(*v1alpha1.HorizontalScaler)
-			is, okAfter := after.(*v1alpha1.HorizontalScaler)
-			if okBefore && okAfter && (was.UID != is.UID || !equality.Semantic.DeepEqual(was.Spec, is.Spec)) {
-				changed(objectOf(asHPA(is)))
-			}
-		},
 	})
-	if err != nil {
-		return nil, fmt.Errorf("watch HorizontalScalers: %w", err)
-	}
-	return func() { _ = c.Informer().RemoveEventHandler(registration) }, nil
 }
 
-// check is readiness' detail; that they are not served is no reason to be not
-// ready.
 func (c *scalerCache) check() health.Check {
-	return health.Check{Name: "horizontal-scalers", Func: func(context.Context) (string, error) {
-		if c == nil {
-			return "not served", nil
-		}
-		return readable(c.Custom), nil
-	}}
-}
-
-// readable tells whether a kind of our own can be read, as readiness shows it.
-func readable(c *kube.Custom) string {
-	if why := c.Unreadable(); why != nil {
-		return fmt.Sprintf("not served: they cannot be read: %v", why)
+	if c == nil {
+		return served("horizontal-scalers", nil)
 	}
-	return "served"
+	return served("horizontal-scalers", c.Custom)
 }
 
 func (p *policies) check() health.Check {
-	return health.Check{Name: "horizontal-scaling-policies", Func: func(context.Context) (string, error) {
-		if p == nil {
+	if p == nil {
+		return served("horizontal-scaling-policies", nil)
+	}
+	return served("horizontal-scaling-policies", p.Custom)
+}
+
+// served is readiness' detail on a kind of our own, nil for one that is not asked
+// for; that it is not served is no reason to be not ready.
+func served(name string, c *kube.Custom) health.Check {
+	return health.Check{Name: name, Func: func(context.Context) (string, error) {
+		if c == nil {
 			return "not served", nil
 		}
-		return readable(p.Custom), nil
+		if why := c.Unreadable(); why != nil {
+			return fmt.Sprintf("not served: they cannot be read: %v", why), nil
+		}
+		return "served", nil
 	}}
 }
