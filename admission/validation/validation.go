@@ -1,7 +1,7 @@
 // Package validation tells what is wrong with a VerticalPodAutoscaler, by field,
-// beyond what its schema says. It is pure and the rules are upstream's, with its
-// alpha features off; what an object has already it may keep. It does not look
-// at other objects.
+// beyond what its schema says. It is pure and the rules are upstream's: fields of
+// alpha features are refused unless the feature is on, and what an object has
+// already it may keep. It does not look at other objects.
 package validation
 
 import (
@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	vpav1 "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/apis/autoscaling.k8s.io/v1"
+
+	"github.com/quartet-autoscaling/quartet/internal/vertical/features"
 )
 
 // modes are the update modes, in the order in which errors list them.
@@ -20,9 +22,13 @@ var modes = []vpav1.UpdateMode{
 	vpav1.UpdateModeOff, vpav1.UpdateModeInitial, vpav1.UpdateModeRecreate, vpav1.UpdateModeInPlaceOrRecreate, vpav1.UpdateModeInPlace, "Auto",
 }
 
-// Validate gives warnings and errors. old is nil for an object that is made.
-func Validate(vpa, old *vpav1.VerticalPodAutoscaler) (warnings []string, errs field.ErrorList) {
+// Validate gives warnings and errors. old is nil for an object that is made, and
+// gates are the features that are on.
+func Validate(vpa, old *vpav1.VerticalPodAutoscaler, gates features.Gates) (warnings []string, errs field.ErrorList) {
 	v := &validator{kept: keptOf(old)}
+	v.kept.boost = v.kept.boost || gates.CPUStartupBoost
+	v.kept.tuning = v.kept.tuning || gates.PerVPAConfig
+	v.kept.inPlace = v.kept.inPlace || gates.InPlace
 	spec, at := &vpa.Spec, field.NewPath("spec")
 	if spec.TargetRef == nil && old == nil {
 		v.errs = append(v.errs, field.Required(at.Child("targetRef"), "it names what is to be scaled"))
@@ -48,7 +54,7 @@ type validator struct {
 	errs     field.ErrorList
 }
 
-// kept is what an object has already and may keep.
+// kept is what an object may have: what it has already, and what a gate allows.
 type kept struct {
 	boost, tuning, inPlace bool
 	resources              map[corev1.ResourceName]bool
@@ -88,7 +94,7 @@ func (v *validator) updatePolicy(p *vpav1.PodUpdatePolicy, at *field.Path) {
 	case *mode == "Auto":
 		v.warnings = append(v.warnings, fmt.Sprintf("%s: mode Auto is deprecated, and does what Recreate does", at.Child("updateMode")))
 	case *mode == vpav1.UpdateModeInPlace && !v.kept.inPlace:
-		v.errs = append(v.errs, field.Forbidden(at.Child("updateMode"), "the alpha feature InPlace is not served"))
+		v.errs = append(v.errs, field.Forbidden(at.Child("updateMode"), off(features.InPlace)))
 	}
 	if n := p.MinReplicas; n != nil && *n <= 0 {
 		v.errs = append(v.errs, field.Invalid(at.Child("minReplicas"), *n, "minReplicas has to be positive"))
@@ -96,12 +102,17 @@ func (v *validator) updatePolicy(p *vpav1.PodUpdatePolicy, at *field.Path) {
 	v.tuned(at.Child("evictAfterOOMSeconds"), p.EvictAfterOOMSeconds != nil, func() bool { return *p.EvictAfterOOMSeconds >= 1 }, "must be at least 1")
 }
 
+// off says what would have to be done for a field to be taken.
+func off(gate string) string {
+	return "the feature gate " + gate + " of the admission webhook is off"
+}
+
 // tuned judges a field of the alpha feature PerVPAConfig.
 func (v *validator) tuned(at *field.Path, set bool, valid func() bool, otherwise string) {
 	switch {
 	case !set:
 	case !v.kept.tuning:
-		v.errs = append(v.errs, field.Forbidden(at, "the alpha feature PerVPAConfig is not served"))
+		v.errs = append(v.errs, field.Forbidden(at, off(features.PerVPAConfig)))
 	case !valid():
 		v.errs = append(v.errs, field.Invalid(at, "", otherwise))
 	}
@@ -179,7 +190,7 @@ func (v *validator) startupBoost(b *vpav1.StartupBoost, at *field.Path) {
 		return
 	}
 	if !v.kept.boost {
-		v.errs = append(v.errs, field.Forbidden(at, "the alpha feature CPUStartupBoost is not served"))
+		v.errs = append(v.errs, field.Forbidden(at, off(features.CPUStartupBoost)))
 		return
 	}
 	if b.CPU == nil {

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/quartet-autoscaling/quartet/internal/runtimeflags"
+	"github.com/quartet-autoscaling/quartet/internal/vertical/featureflag"
 )
 
 // Options are the webhook's own flags.
@@ -25,6 +26,8 @@ type Options struct {
 	// updater waits for. An empty namespace is Namespace.
 	LeaseName, LeaseNamespace string
 	LeaseInterval             time.Duration
+	// Features are the feature gates.
+	Features featureflag.Options
 }
 
 // caValidity is how long a CA lasts: longer than any certificate may.
@@ -35,6 +38,7 @@ func NewOptions() *Options {
 	return &Options{
 		Port: 9443, Service: "vpa-admission", Secret: "vpa-admission-webhook", Configuration: "quartet-vpa-admission",
 		Validity: 90 * 24 * time.Hour, LeaseName: "vpa-admission-controller", LeaseInterval: 10 * time.Second,
+		Features: featureflag.New(),
 	}
 }
 
@@ -52,6 +56,7 @@ const (
 
 // AddFlags registers the flags with their present values as defaults.
 func (o *Options) AddFlags(fs *pflag.FlagSet) {
+	o.Features.AddFlags(fs)
 	fs.IntVar(&o.Port, flagPort, o.Port, "Port that serves the API server's reviews over HTTPS, with a certificate that is made and renewed here.")
 	fs.StringVar(&o.Namespace, flagNamespace, o.Namespace, "Namespace of the Service, the Secret and the lease. Empty uses the namespace of the pod.")
 	fs.StringVar(&o.Service, flagService, o.Service, "Name of the Service by which the API server calls the webhook.")

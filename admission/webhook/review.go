@@ -26,6 +26,7 @@ import (
 	"github.com/quartet-autoscaling/quartet/internal/runtimeflags"
 	"github.com/quartet-autoscaling/quartet/internal/telemetry"
 	"github.com/quartet-autoscaling/quartet/internal/vertical"
+	"github.com/quartet-autoscaling/quartet/internal/vertical/features"
 )
 
 // The paths of the webhook configurations.
@@ -42,6 +43,7 @@ type turns = loop.Loop[patch.Snapshot, patch.State, patch.Decision]
 // reviewer answers reviews.
 type reviewer struct {
 	mode        runtimeflags.Mode
+	gates       features.Gates
 	vpas        *vertical.Objects
 	controllers *vertical.Controllers
 	// loop turns one unit at a time or several: it has no state that matters.
@@ -192,7 +194,7 @@ func (r *reviewer) vpa(_ context.Context, request *admissionv1.AdmissionRequest)
 		}
 	}
 	response := allowed()
-	warnings, errs := validation.Validate(vpa, old)
+	warnings, errs := validation.Validate(vpa, old, r.gates)
 	response.Warnings = warnings
 	if len(errs) == 0 {
 		return response, nil

@@ -177,7 +177,8 @@ func (w *webhook) assemble(ctx context.Context, s settings, m *metrics) error {
 		return err
 	}
 	w.reviewer = &reviewer{
-		mode: s.flags.Mode, vpas: w.vpas, controllers: w.controllers, loop: turning, metrics: m, seen: w.see,
+		mode: s.flags.Mode, gates: s.options.Features.Gates(),
+		vpas: w.vpas, controllers: w.controllers, loop: turning, metrics: m, seen: w.see,
 	}
 	return nil
 }

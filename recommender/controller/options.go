@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/quartet-autoscaling/quartet/internal/runtimeflags"
+	"github.com/quartet-autoscaling/quartet/internal/vertical/featureflag"
 	"github.com/quartet-autoscaling/quartet/recommender/estimator"
 )
 
@@ -28,6 +29,8 @@ type Options struct {
 	Ignored   []string
 	// MaxCPU and MaxMemory bound containers whose policy states no maximum.
 	MaxCPU, MaxMemory resource.QuantityValue
+	// Features are the feature gates.
+	Features featureflag.Options
 	// Rules are the flags that decisions are made by.
 	Rules estimator.Config
 }
@@ -41,6 +44,7 @@ func NewOptions() *Options {
 	estimates := estimator.Estimates{Target: 0.9, Lower: 0.5, Upper: 0.95, Confidence: day, HalfLife: day, Round: 1}
 	return &Options{
 		Name: defaultName, Interval: time.Minute, GCInterval: 10 * time.Minute, CheckpointsTimeout: time.Minute, Workers: 10,
+		Features: featureflag.New(),
 		Rules: estimator.Config{
 			Margin: 0.15, MinCPUMillicores: 25, MinMemoryMb: 250,
 			CPU: estimates, Memory: estimates,
@@ -70,6 +74,7 @@ const (
 
 // AddFlags registers the flags with their present values as defaults.
 func (o *Options) AddFlags(fs *pflag.FlagSet) {
+	o.Features.AddFlags(fs)
 	fs.StringVar(&o.Name, flagName, o.Name,
 		"The name of this recommender. It serves the VPAs that name it in spec.recommenders; under the name default also those that name none.")
 	fs.DurationVar(&o.Interval, flagInterval, o.Interval, "The time from one pass over all VPAs to the next.")

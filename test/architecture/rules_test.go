@@ -20,7 +20,7 @@ var pure = []string{
 	"cluster-scaler/expander", "cluster-scaler/nodepool", "cluster-scaler/plan", "cluster-scaler/scaledown", "cluster-scaler/scaleup",
 	"cluster-scaler/scheduling", "cluster-scaler/world",
 	"hpa/behavior", "hpa/replicas",
-	"internal/decision", "internal/resourcepolicy", "internal/timeseries", "internal/workload",
+	"internal/decision", "internal/resourcepolicy", "internal/timeseries", "internal/vertical/features", "internal/workload",
 	"recommender/estimator", "recommender/histogram",
 	"updater/eviction",
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/quartet-autoscaling/quartet/internal/runtimeflags"
+	"github.com/quartet-autoscaling/quartet/internal/vertical/featureflag"
 	"github.com/quartet-autoscaling/quartet/updater/eviction"
 )
 
@@ -20,6 +21,8 @@ type Options struct {
 	// LeaseName and LeaseNamespace are the admission webhook's. An empty namespace
 	// is that of the leader election.
 	LeaseName, LeaseNamespace string
+	// Features are the feature gates.
+	Features featureflag.Options
 	// Rules are the flags that decisions are made by.
 	Rules eviction.Config
 }
@@ -31,6 +34,7 @@ func NewOptions() *Options {
 		RateLimit: -1,
 		Burst:     1,
 		LeaseName: "vpa-admission-controller",
+		Features:  featureflag.New(),
 		Rules: eviction.Config{
 			MinReplicas: 2, Tolerance: 0.5, UpdateThreshold: 0.1, PodLifetime: 12 * time.Hour,
 			OOMThreshold: 10 * time.Minute, NeedsAdmission: true, LeaseTimeout: time.Minute,
@@ -55,6 +59,7 @@ const (
 
 // AddFlags registers the flags with their present values as defaults.
 func (o *Options) AddFlags(fs *pflag.FlagSet) {
+	o.Features.AddFlags(fs)
 	fs.DurationVar(&o.Interval, flagInterval, o.Interval, "The time from one pass over all VerticalPodAutoscalers to the next.")
 	fs.IntVar(&o.Rules.MinReplicas, flagMinReplicas, o.Rules.MinReplicas,
 		"The least number of live pods that a controller must have for any of them to be evicted. updatePolicy.minReplicas may say otherwise for an object.")
