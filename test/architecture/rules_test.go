@@ -22,7 +22,7 @@ var pure = []string{
 	"hpa/behavior", "hpa/replicas",
 	"internal/decision", "internal/resourcepolicy", "internal/timeseries", "internal/vertical/features", "internal/workload",
 	"recommender/estimator", "recommender/histogram",
-	"updater/eviction",
+	"updater/eviction", "updater/fit",
 }
 
 // purestImports are what pure code imports besides the standard library and
