@@ -25,6 +25,8 @@ func rules() []rule {
 	return []rule{
 		// Two writers never: beside another webhook this one patches nothing.
 		{"guard/writer", guardWriter},
+		// A policy may be more cautious than the binary.
+		{"policy/attached", attachedPolicy},
 		// The owner says whether new pods are touched.
 		{"mode/update", updateMode},
 		// Policies and LimitRanges come before what is recommended.

@@ -7,6 +7,7 @@ import (
 	vpav1 "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/apis/autoscaling.k8s.io/v1"
 
 	"github.com/quartet-autoscaling/quartet/internal/resourcepolicy"
+	"github.com/quartet-autoscaling/quartet/internal/verticalpolicy"
 )
 
 // Snapshot is everything that one decision is made from. It is the same after a
@@ -17,6 +18,8 @@ type Snapshot struct {
 	Mode string    `json:"mode"`
 	VPA  VPA       `json:"vpa"`
 	Pod  Pod       `json:"pod"`
+	// Policy is the VerticalScalingPolicy that holds for the object, nil for none.
+	Policy *verticalpolicy.Admission `json:"policy,omitempty"`
 	// Rival names another admission webhook for vertical scaling, where one is
 	// registered.
 	Rival string `json:"rival,omitempty"`

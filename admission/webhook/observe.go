@@ -11,6 +11,7 @@ import (
 	"github.com/quartet-autoscaling/quartet/internal/decision"
 	"github.com/quartet-autoscaling/quartet/internal/loop"
 	"github.com/quartet-autoscaling/quartet/internal/vertical"
+	"github.com/quartet-autoscaling/quartet/internal/vertical/policies"
 )
 
 // visit is one review's pod, handed to the observer and the publisher in the
@@ -40,6 +41,8 @@ type observer struct {
 	mode   string
 	vpas   *vertical.Objects
 	limits *vertical.LimitRanges
+	// policies are nil where none are read.
+	policies *policies.Cache
 	// rival names another webhook, "" where there is none.
 	rival func() string
 }
@@ -56,6 +59,7 @@ func (o *observer) Observe(ctx context.Context, unit decision.Unit, now time.Tim
 	}
 	return patch.Snapshot{
 		Now: now, Mode: o.mode, Rival: o.rival(), Limits: o.limits.Of(unit.Namespace), Pod: patch.Of(v.pod, v.name),
+		Policy: o.policies.Admission(unit.Namespace, unit.Name),
 		VPA: patch.VPA{
 			Namespace: vpa.Namespace, Name: vpa.Name, UID: string(vpa.UID), UpdateMode: vertical.UpdateMode(vpa),
 			Policy: vertical.Policy(vpa), Recommendations: vertical.Recommendations(vpa),

@@ -32,6 +32,7 @@ import (
 	"github.com/quartet-autoscaling/quartet/internal/serving"
 	"github.com/quartet-autoscaling/quartet/internal/telemetry"
 	"github.com/quartet-autoscaling/quartet/internal/vertical"
+	"github.com/quartet-autoscaling/quartet/internal/vertical/policies"
 )
 
 const (
@@ -78,6 +79,7 @@ type webhook struct {
 	vpas        *vertical.Objects
 	controllers *vertical.Controllers
 	limits      *vertical.LimitRanges
+	policies    *policies.Cache
 	keeper      *certificate.Keeper
 	standing    *standing
 	reviewer    *reviewer
@@ -99,11 +101,18 @@ func build(ctx context.Context, frame *component.Frame, s settings) (*webhook, e
 	if err != nil {
 		return nil, fmt.Errorf("make a client of VerticalPodAutoscalers: %w", err)
 	}
+	own, err := policies.NewClient(frame.REST)
+	if err != nil {
+		return nil, err
+	}
 	w := &webhook{units: map[decision.Unit]bool{}, limits: vertical.NewLimitRanges(client)}
 	if w.vpas, err = vertical.NewObjects(vpas); err != nil {
 		return nil, err
 	}
 	if w.controllers, err = vertical.NewControllers(client, false); err != nil {
+		return nil, err
+	}
+	if w.policies, err = policies.New(own); err != nil {
 		return nil, err
 	}
 	if err := w.stand(s, client); err != nil {
@@ -170,7 +179,7 @@ func (w *webhook) stand(s settings, client kubernetes.Interface) error {
 func (w *webhook) assemble(ctx context.Context, s settings, m *metrics) error {
 	config := loop.Config[patch.Snapshot, patch.State, patch.Decision]{
 		Rules: patch.Rules(), Actuator: handing{}, Publisher: w.publisher,
-		Observer: &observer{mode: string(s.flags.Mode), vpas: w.vpas, limits: w.limits, rival: w.standing.rival},
+		Observer: &observer{mode: string(s.flags.Mode), vpas: w.vpas, limits: w.limits, policies: w.policies, rival: w.standing.rival},
 	}
 	turning, err := component.NewLoop(ctx, config, w.ledger)
 	if err != nil {
@@ -245,19 +254,21 @@ func (w *webhook) listed() component.Caches {
 		{Objects: "VerticalPodAutoscalers", Synced: w.vpas.Synced},
 		{Objects: "ReplicaSets and Jobs", Synced: w.controllers.Synced},
 		{Objects: "LimitRanges", Synced: w.limits.Synced},
+		{Objects: "VerticalScalingPolicies", Synced: w.policies.Synced},
 	}
 }
 
 // work is what the frame runs. Its checks tell whether reviews can be answered, and what is left alone.
 func (w *webhook) work() component.Work {
 	return component.Work{
-		Background: []func(context.Context){w.vpas.Run, w.controllers.Run, w.limits.Run, w.keeper.Run, w.standing.run, w.sweep},
+		Background: []func(context.Context){w.vpas.Run, w.controllers.Run, w.limits.Run, w.policies.Run, w.keeper.Run, w.standing.run, w.sweep},
 		Run:        w.serve,
 		Checks: []health.Check{
 			w.listed().Check(),
 			{Name: "certificate", Func: w.keeper.Check},
 			{Name: "other-writers", Func: w.standing.otherWriters},
 			{Name: "lease", Func: w.standing.leaseDetail},
+			w.policies.Check(),
 		},
 	}
 }

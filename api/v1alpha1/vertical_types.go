@@ -21,10 +21,11 @@ type VerticalTarget struct {
 }
 
 // Estimation is how a recommendation is made of the usage of one resource. What
-// is absent is as the recommender's flags say.
+// is absent is as the recommender's flags say; a bound of theirs that would lie on
+// the wrong side of targetPercentile goes with it.
 //
-// +kubebuilder:validation:XValidation:rule="(has(self.lowerPercentile) ? self.lowerPercentile : 1) <= (has(self.targetPercentile) ? self.targetPercentile : 100)",message="lowerPercentile must not exceed targetPercentile",fieldPath=".lowerPercentile"
-// +kubebuilder:validation:XValidation:rule="(has(self.targetPercentile) ? self.targetPercentile : 1) <= (has(self.upperPercentile) ? self.upperPercentile : 100)",message="targetPercentile must not exceed upperPercentile",fieldPath=".targetPercentile"
+// +kubebuilder:validation:XValidation:rule="(has(self.lowerPercentile) ? self.lowerPercentile : 1) <= (has(self.targetPercentile) ? self.targetPercentile : 100)",message="lowerPercentile must not exceed targetPercentile: lower it or raise targetPercentile",fieldPath=".lowerPercentile"
+// +kubebuilder:validation:XValidation:rule="(has(self.targetPercentile) ? self.targetPercentile : 1) <= (has(self.upperPercentile) ? self.upperPercentile : 100)",message="targetPercentile must not exceed upperPercentile: lower it or raise upperPercentile",fieldPath=".targetPercentile"
 type Estimation struct {
 	// targetPercentile of usage that is recommended.
 	// +optional
@@ -46,7 +47,8 @@ type Estimation struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000
 	MarginPercent *int32 `json:"marginPercent,omitempty"`
-	// halfLife is the age at which a sample weighs half, from 1m to 8760h.
+	// halfLife is the age at which a sample weighs half, from 1m to 8760h. History
+	// is kept where it is changed.
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
@@ -62,16 +64,19 @@ type Disruption struct {
 	// +optional
 	// +kubebuilder:validation:XIntOrString
 	// +kubebuilder:validation:MaxLength=8
-	// +kubebuilder:validation:Pattern=`^(100|[1-9]?[0-9])%$`
+	// +kubebuilder:validation:XValidation:rule="type(self) == string ? self.matches('^(100|[1-9][0-9]?)%$') : self >= 1",message="maxUnavailable must be a number from 1 or a percentage from 1% to 100%, such as 25%; to update nothing, set mode to Recommend"
 	MaxUnavailable *intstr.IntOrString `json:"maxUnavailable,omitempty"`
-	// minInterval is the least time between two updates of one pod's place.
+	// minInterval is the least time between two updates of one pod's place, up to
+	// 168h.
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('168h')",message="minInterval must be 168h or shorter"
 	MinInterval *metav1.Duration `json:"minInterval,omitempty"`
-	// windows in which pods may be evicted. Without any, at all times. In-place
-	// resizes that restart nothing are not bound by them.
+	// windows in which pods may be evicted. Without any, at all times. One that
+	// cannot be read never opens. In-place resizes that restart nothing are not
+	// bound by them.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=16
@@ -93,21 +98,35 @@ type Breaker struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100
 	Failures int32 `json:"failures,omitempty"`
-	// readyWithin is the time that an updated pod has.
+	// readyWithin is the time that an updated pod has, from 10s to 24h.
 	// +optional
 	// +kubebuilder:default="10m"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s') && duration(self) <= duration('24h')",message="readyWithin must be from 10s to 24h"
 	ReadyWithin metav1.Duration `json:"readyWithin,omitzero"`
-	// resetAfter is the time after which updates are tried again.
+	// resetAfter is the time after which updates are tried again, from 1m to 168h.
 	// +optional
 	// +kubebuilder:default="1h"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('168h')",message="resetAfter must be from 1m to 168h"
 	ResetAfter metav1.Duration `json:"resetAfter,omitzero"`
 }
+
+// What is to be done where a horizontal scaler follows the same requests.
+const (
+	WithHPAReport = "Report"
+	WithHPABound  = "Bound"
+)
+
+// Whether a pod is updated only where it will fit afterwards.
+const (
+	FitIgnore  = "Ignore"
+	FitRequire = "Require"
+)
 
 // RuntimeSetting is a memory setting of a language's runtime.
 //
@@ -158,15 +177,17 @@ type VerticalScalingPolicySpec struct {
 	// +kubebuilder:default=Ignore
 	// +kubebuilder:validation:Enum=Ignore;Require
 	Fit string `json:"fit,omitempty"`
-	// withHPA is what to do where an HPA follows the same resource's utilization
-	// of the same workload: Report it, or also Bound the recommendation so that
-	// the two do not fight.
+	// withHPA is what to do where a horizontal scaler follows the same resource's
+	// utilization of the same workload: Report it, or also Bound the
+	// recommendation: hold it at the requests in force, so that the two do not
+	// fight.
 	// +optional
 	// +kubebuilder:default=Report
 	// +kubebuilder:validation:Enum=Report;Bound
 	WithHPA string `json:"withHPA,omitempty"`
 	// coldStart lists, in order, where a new container's first recommendation
-	// comes from.
+	// comes from: another container or VPA of the same Workload, a container of the
+	// same Image, the Floor for a pod. Without any, it waits for its first sample.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=3
@@ -179,9 +200,9 @@ type VerticalScalingPolicySpec struct {
 	Runtimes []RuntimeSetting `json:"runtimes,omitempty"`
 }
 
-// VerticalScalingPolicy attaches to a VerticalPodAutoscaler and adds what it has
-// no field for. Not served by any binary of this version; vpa-recommender,
-// vpa-updater and vpa-admission will serve it.
+// VerticalScalingPolicy attaches to a VerticalPodAutoscaler of its namespace and
+// adds what it has no field for. vpa-recommender, vpa-updater and vpa-admission
+// serve it.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status

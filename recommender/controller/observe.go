@@ -6,6 +6,7 @@ import (
 
 	"github.com/quartet-autoscaling/quartet/internal/decision"
 	"github.com/quartet-autoscaling/quartet/internal/loop"
+	"github.com/quartet-autoscaling/quartet/internal/vertical/policies"
 	"github.com/quartet-autoscaling/quartet/recommender/estimator"
 )
 
@@ -16,6 +17,8 @@ type observer struct {
 	vpas    *vpaCache
 	pods    *podCache
 	targets *targets
+	// policies are nil where none are read.
+	policies *policies.Cache
 }
 
 // Observe gathers everything that the decision on one object needs. What fails
@@ -26,7 +29,8 @@ func (o *observer) Observe(ctx context.Context, unit decision.Unit, now time.Tim
 	if v.vpa == nil || string(v.vpa.UID) != unit.UID {
 		return estimator.Snapshot{}, loop.ErrGone
 	}
-	s := estimator.Snapshot{Now: now, Mode: o.mode, Config: o.config, VPA: projectVPA(v.vpa)}
+	s := estimator.Snapshot{Now: now, Mode: o.mode, Config: o.config, VPA: projectVPA(v.vpa),
+		Policy: o.policies.Recommender(unit.Namespace, unit.Name)}
 	twin, err := v.pass.twin.get(ctx, "")
 	if err != nil {
 		return estimator.Snapshot{}, err

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 
+	"golang.org/x/sync/errgroup"
 	vpaclient "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/client/clientset/versioned"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	resourceclient "k8s.io/metrics/pkg/client/clientset/versioned/typed/metrics/v1beta1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/quartet-autoscaling/quartet/internal/component"
 	"github.com/quartet-autoscaling/quartet/internal/decisionapi"
@@ -19,6 +21,7 @@ import (
 	"github.com/quartet-autoscaling/quartet/internal/loop"
 	"github.com/quartet-autoscaling/quartet/internal/runtimeflags"
 	"github.com/quartet-autoscaling/quartet/internal/telemetry"
+	"github.com/quartet-autoscaling/quartet/internal/vertical/policies"
 	"github.com/quartet-autoscaling/quartet/recommender/checkpoint"
 	"github.com/quartet-autoscaling/quartet/recommender/estimator"
 )
@@ -64,6 +67,9 @@ type controller struct {
 	pods      *podCache
 	passes    *passes
 	publisher *publisher
+	// policies are nil where none are read.
+	policies       *policies.Cache
+	policyStatuses *policyStatuses
 	// ledger is nil without --ledger-dir.
 	ledger *writer
 }
@@ -75,6 +81,8 @@ type clients struct {
 	dynamic dynamic.Interface
 	usage   resourceclient.PodMetricsesGetter
 	scales  *kube.Scales
+	// own reads the suite's own kinds and writes their status; nil reads none.
+	own client.WithWatch
 }
 
 func connect(config *rest.Config) (clients, error) {
@@ -92,6 +100,9 @@ func connect(config *rest.Config) (clients, error) {
 	if c.usage, err = resourceclient.NewForConfig(config); err != nil {
 		return c, fmt.Errorf("make a client for resource metrics: %w", err)
 	}
+	if c.own, err = policies.NewClient(config); err != nil {
+		return c, err
+	}
 	c.scales, err = kube.NewScales(config)
 	return c, err
 }
@@ -105,6 +116,9 @@ func (c *controller) build(ctx context.Context, frame *component.Frame) error {
 		return err
 	}
 	if c.pods, err = newPodCache(c.clients.typed, c.options.Namespace); err != nil {
+		return err
+	}
+	if c.policies, err = policies.New(c.clients.own); err != nil {
 		return err
 	}
 	metrics, err := newMetrics(telemetry.Registry)
@@ -124,6 +138,9 @@ func (c *controller) build(ctx context.Context, frame *component.Frame) error {
 // assemble joins the parts to a loop with its passes.
 func (c *controller) assemble(ctx context.Context) error {
 	rules := c.options.rules()
+	c.policyStatuses = &policyStatuses{
+		policies: c.policies, vpas: c.vpas, only: c.options.Namespace, own: c.clients.own, recorder: c.publisher.recorder,
+	}
 	history := &checkpoints{
 		client: c.clients.vpas.AutoscalingV1(), timeout: c.options.CheckpointsTimeout, objects: map[owner]object{},
 		schemes: checkpoint.Schemes{CPU: estimator.CPUScheme(rules.CPU.HalfLife), Memory: estimator.MemoryScheme(rules.Memory.HalfLife)},
@@ -132,7 +149,7 @@ func (c *controller) assemble(ctx context.Context) error {
 	config := loop.Config[estimator.Snapshot, estimator.State, estimator.Decision]{
 		Rules: estimator.Rules(), Actuator: acting, Publisher: c.publisher,
 		Observer: &observer{
-			mode: string(c.flags.Mode), config: rules, vpas: c.vpas, pods: c.pods,
+			mode: string(c.flags.Mode), config: rules, vpas: c.vpas, pods: c.pods, policies: c.policies,
 			targets: newTargets(ctx, c.clients.dynamic, c.clients.scales, c.options.Namespace),
 		},
 	}
@@ -160,6 +177,7 @@ func (c *controller) listed() component.Caches {
 	return component.Caches{
 		{Objects: "VerticalPodAutoscalers", Synced: c.vpas.synced},
 		{Objects: "pods", Synced: c.pods.synced},
+		{Objects: "VerticalScalingPolicies", Synced: c.policies.Synced},
 	}
 }
 
@@ -168,19 +186,23 @@ func (c *controller) lead(ctx context.Context) error {
 	if !c.listed().Wait(ctx) {
 		return nil
 	}
-	return c.passes.run(ctx)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return c.passes.run(ctx) })
+	group.Go(func() error { return c.policyStatuses.run(ctx) })
+	return group.Wait()
 }
 
 // work is what the frame runs. Its checks tell whether this replica could work, and
 // what it leaves alone.
 func (c *controller) work(frame *component.Frame) component.Work {
 	return component.Work{
-		Background: []func(context.Context){c.pods.run, c.vpas.run},
+		Background: []func(context.Context){c.pods.run, c.vpas.run, c.policies.Run},
 		Run:        c.lead,
 		Checks: []health.Check{
 			c.listed().Check(),
 			frame.LeaderCheck(),
 			{Name: "other-writers", Func: c.publisher.otherWriters},
+			c.policies.Check(),
 		},
 	}
 }

@@ -1,6 +1,10 @@
 package estimator
 
-import "time"
+import (
+	"time"
+
+	"github.com/quartet-autoscaling/quartet/internal/verticalpolicy"
+)
 
 // Snapshot is everything that one decision is made from. It is a projection of
 // our own: small, free of secrets, and the same after a pass through JSON. Empty
@@ -10,6 +14,8 @@ type Snapshot struct {
 	Mode   string    `json:"mode"`
 	Config Config    `json:"config"`
 	VPA    VPA       `json:"vpa"`
+	// Policy is the VerticalScalingPolicy that holds for the object, nil for none.
+	Policy *verticalpolicy.Recommender `json:"policy,omitempty"`
 	// Writer is another recommender that is at work, where there is one.
 	Writer *Writer `json:"writer,omitempty"`
 	// TargetError tells why the target's pods are not known.

@@ -20,7 +20,8 @@ var pure = []string{
 	"cluster-scaler/expander", "cluster-scaler/nodepool", "cluster-scaler/plan", "cluster-scaler/scaledown", "cluster-scaler/scaleup",
 	"cluster-scaler/scheduling", "cluster-scaler/world",
 	"hpa/behavior", "hpa/replicas",
-	"internal/decision", "internal/resourcepolicy", "internal/timeseries", "internal/vertical/features", "internal/workload",
+	"internal/decision", "internal/resourcepolicy", "internal/timeseries", "internal/vertical/features", "internal/verticalpolicy",
+	"internal/workload",
 	"recommender/estimator", "recommender/histogram",
 	"updater/eviction", "updater/fit",
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/quartet-autoscaling/quartet/internal/decision"
 	"github.com/quartet-autoscaling/quartet/internal/loop"
 	"github.com/quartet-autoscaling/quartet/internal/vertical"
+	"github.com/quartet-autoscaling/quartet/internal/vertical/policies"
 	"github.com/quartet-autoscaling/quartet/updater/eviction"
 )
 
@@ -43,6 +44,7 @@ type observer struct {
 	limits      *vertical.LimitRanges
 	pods        *podCache
 	leases      *leases
+	policies    *policies.Cache
 }
 
 // Observe gathers everything that the decision on one object needs.
@@ -55,6 +57,7 @@ func (o *observer) Observe(ctx context.Context, unit decision.Unit, now time.Tim
 		Now: now, Mode: o.mode, Config: o.config, VPA: projectVPA(vpa), Limits: o.limits.Of(unit.Namespace),
 	}
 	s.VPA.Older = o.older(vpa)
+	s.Policy = o.policies.Updater(unit.Namespace, unit.Name, now)
 	s.Admission, s.Rival = o.leases.look(ctx, now)
 	if vpa.Spec.TargetRef != nil && evicts(vertical.UpdateMode(vpa)) {
 		return s, o.gather(ctx, &s, vertical.Target(vpa))

@@ -19,6 +19,7 @@ import (
 	"github.com/quartet-autoscaling/quartet/internal/runtimeflags"
 	"github.com/quartet-autoscaling/quartet/internal/telemetry"
 	"github.com/quartet-autoscaling/quartet/internal/vertical"
+	"github.com/quartet-autoscaling/quartet/internal/vertical/policies"
 	"github.com/quartet-autoscaling/quartet/updater/eviction"
 )
 
@@ -69,6 +70,7 @@ type controller struct {
 	limits      *vertical.LimitRanges
 	pods        *podCache
 	leases      *leases
+	policies    *policies.Cache
 	passes      *passes
 	// ledger is nil without --ledger-dir.
 	ledger *writer
@@ -83,12 +85,19 @@ func build(ctx context.Context, frame *component.Frame, s settings) (*controller
 	if err != nil {
 		return nil, fmt.Errorf("make a client of VerticalPodAutoscalers: %w", err)
 	}
+	own, err := policies.NewClient(frame.REST)
+	if err != nil {
+		return nil, err
+	}
 	metrics, err := newMetrics(telemetry.Registry)
 	if err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
 	c, err := newController(s, client, vpas)
 	if err != nil {
+		return nil, err
+	}
+	if c.policies, err = policies.New(own); err != nil {
 		return nil, err
 	}
 	if c.ledger, err = component.OpenLedger[eviction.Snapshot, eviction.State, eviction.Decision](frame); err != nil {
@@ -128,7 +137,7 @@ func (c *controller) assemble(ctx context.Context, s settings, act *actuator, sh
 		Rules: eviction.Rules(), Actuator: act, Publisher: shown,
 		Observer: &observer{
 			mode: string(s.flags.Mode), config: s.options.Rules,
-			vpas: c.vpas, controllers: c.controllers, limits: c.limits, pods: c.pods, leases: c.leases,
+			vpas: c.vpas, controllers: c.controllers, limits: c.limits, pods: c.pods, leases: c.leases, policies: c.policies,
 		},
 	}
 	turning, err := component.NewLoop(ctx, config, c.ledger)
@@ -149,6 +158,7 @@ func (c *controller) listed() component.Caches {
 		{Objects: "pods", Synced: c.pods.synced},
 		{Objects: "ReplicaSets and other controllers", Synced: c.controllers.Synced},
 		{Objects: "LimitRanges", Synced: c.limits.Synced},
+		{Objects: "VerticalScalingPolicies", Synced: c.policies.Synced},
 	}
 }
 
@@ -164,13 +174,14 @@ func (c *controller) lead(ctx context.Context) error {
 // what it waits for.
 func (c *controller) work(frame *component.Frame) component.Work {
 	return component.Work{
-		Background: []func(context.Context){c.vpas.Run, c.controllers.Run, c.limits.Run, c.pods.run},
+		Background: []func(context.Context){c.vpas.Run, c.controllers.Run, c.limits.Run, c.pods.run, c.policies.Run},
 		Run:        c.lead,
 		Checks: []health.Check{
 			c.listed().Check(),
 			frame.LeaderCheck(),
 			{Name: "other-writers", Func: c.leases.otherWriters},
 			{Name: "admission", Func: c.leases.admissionDetail},
+			c.policies.Check(),
 		},
 	}
 }

@@ -26,6 +26,8 @@ func rules() []rule {
 		{"guard/writer", guardWriter},
 		// Of two objects on one target the older one scales.
 		{"guard/older", guardOlder},
+		// A policy may be more cautious than the binary.
+		{"policy/attached", attachedPolicy},
 		// The owner says whether pods may be evicted.
 		{"mode/update", updateMode},
 		// A pod that comes back unpatched would be evicted again and again.

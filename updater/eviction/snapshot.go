@@ -7,6 +7,7 @@ import (
 	vpav1 "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/apis/autoscaling.k8s.io/v1"
 
 	"github.com/quartet-autoscaling/quartet/internal/resourcepolicy"
+	"github.com/quartet-autoscaling/quartet/internal/verticalpolicy"
 )
 
 // Snapshot is everything that one decision is made from. It is the same after a
@@ -16,6 +17,8 @@ type Snapshot struct {
 	Mode   string    `json:"mode"`
 	Config Config    `json:"config"`
 	VPA    VPA       `json:"vpa"`
+	// Policy is the VerticalScalingPolicy that holds for the object, nil for none.
+	Policy *verticalpolicy.Updater `json:"policy,omitempty"`
 	// Rival names another updater that acts in the cluster, where there is one.
 	Rival     string    `json:"rival,omitempty"`
 	Admission Admission `json:"admission"`

@@ -1,21 +1,21 @@
-package schedule
+package recurrence
 
 import "time"
 
 // next is the first opening after a time, zero where there is none within five
 // years.
-func (s *Schedule) next(after time.Time) time.Time {
-	if s.hourly {
-		return s.nextHourly(after)
+func (r *Recurrence) next(after time.Time) time.Time {
+	if r.hourly {
+		return r.nextHourly(after)
 	}
 	// What the clocks show is reckoned with as if it were UTC, where every time
 	// comes once, and brought back to the time at which they show it.
-	shown := clocks(after, s.zone)
+	shown := clocks(after, r.zone)
 	for {
-		if shown = s.cron.Next(shown); shown.IsZero() {
+		if shown = r.cron.Next(shown); shown.IsZero() {
 			return time.Time{}
 		}
-		if at := moment(shown, s.zone); at.After(after) {
+		if at := moment(shown, r.zone); at.After(after) {
 			return at
 		}
 	}
@@ -23,12 +23,12 @@ func (s *Schedule) next(after time.Time) time.Time {
 
 // nextHourly goes from one change of the clocks to the next: between two of them
 // an hour that passes is one that the clocks show.
-func (s *Schedule) nextHourly(after time.Time) time.Time {
+func (r *Recurrence) nextHourly(after time.Time) time.Time {
 	for {
-		local := after.In(s.zone)
+		local := after.In(r.zone)
 		_, offset := local.Zone()
 		east := time.Duration(offset) * time.Second
-		shown := s.cron.Next(after.UTC().Add(east))
+		shown := r.cron.Next(after.UTC().Add(east))
 		if shown.IsZero() {
 			return time.Time{}
 		}
@@ -38,8 +38,8 @@ func (s *Schedule) nextHourly(after time.Time) time.Time {
 			return at
 		}
 		// The opening may be at the change itself, with what the clocks show then.
-		change := clocks(end, s.zone)
-		if first := s.cron.Next(change.Add(-time.Second)); first.Equal(change) {
+		change := clocks(end, r.zone)
+		if first := r.cron.Next(change.Add(-time.Second)); first.Equal(change) {
 			return end.UTC()
 		}
 		after = end
