@@ -240,7 +240,8 @@ func (l *Lab) Logs() string { return l.folder.logs() }
 func (l *Lab) Config() *rest.Config { return rest.CopyConfig(l.config) }
 
 // Client returns an administrator's client that knows the kinds of Kubernetes, of the aggregation layer, of custom
-// resources, of metrics.k8s.io, and the suite's own. It reads from the API server, not from a cache.
+// resources, of metrics.k8s.io, of upstream's vertical autoscaler, and the suite's own. It reads from the API server,
+// not from a cache.
 func (l *Lab) Client() ctrlclient.Client { return l.client }
 
 // Kubeconfig returns the path of an administrator's kubeconfig.

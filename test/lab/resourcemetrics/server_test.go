@@ -215,3 +215,19 @@ func BenchmarkList(b *testing.B) {
 		}
 	}
 }
+
+func TestContainersOfPods(t *testing.T) {
+	s, config := served(t)
+	s.Add(Pod{Namespace: "shop", Name: "two", Containers: []string{"app", "proxy"}, Usage: Usage{MilliCPU: 7}})
+	got, err := clientOf(t, config, runtime.ContentTypeJSON).MetricsV1beta1().PodMetricses("shop").Get(t.Context(), "two", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]string{}
+	for _, c := range got.Containers {
+		names[c.Name] = c.Usage.Cpu().String()
+	}
+	if diff := cmp.Diff(map[string]string{"app": "7m", "proxy": "7m"}, names); diff != "" {
+		t.Errorf("usage by container (-want +got):\n%s", diff)
+	}
+}

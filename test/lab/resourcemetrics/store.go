@@ -14,14 +14,14 @@ import (
 	metricsapi "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 )
 
-// container is the name under which a pod's whole usage is told.
-const container = "main"
+// onlyContainer is the container of pods that name none.
+var onlyContainer = []string{"main"}
 
 // window is the time over which a sample is said to have been taken, as
 // metrics-server's at its default resolution.
 const window = 15 * time.Second
 
-// Usage is what one pod uses.
+// Usage is what each container of a pod uses.
 type Usage struct {
 	MilliCPU    int64
 	MemoryBytes int64
@@ -31,7 +31,9 @@ type Usage struct {
 type Pod struct {
 	Namespace, Name string
 	Labels          map[string]string
-	Usage           Usage
+	// Containers are their names; nil is one called main.
+	Containers []string
+	Usage      Usage
 }
 
 // store holds the pods by namespace and name, and by namespace and label, so that a
@@ -176,13 +178,20 @@ func (s *store) list(namespace string, selector labels.Selector, now time.Time) 
 
 func sample(p *Pod, now time.Time) metricsapi.PodMetrics {
 	at := metav1.NewTime(now)
-	return metricsapi.PodMetrics{
+	out := metricsapi.PodMetrics{
 		ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name, Labels: p.Labels, CreationTimestamp: at},
 		Timestamp:  at,
 		Window:     metav1.Duration{Duration: window},
-		Containers: []metricsapi.ContainerMetrics{{Name: container, Usage: corev1.ResourceList{
+	}
+	containers := p.Containers
+	if containers == nil {
+		containers = onlyContainer
+	}
+	for _, name := range containers {
+		out.Containers = append(out.Containers, metricsapi.ContainerMetrics{Name: name, Usage: corev1.ResourceList{
 			corev1.ResourceCPU:    *resource.NewMilliQuantity(p.Usage.MilliCPU, resource.DecimalSI),
 			corev1.ResourceMemory: *resource.NewQuantity(p.Usage.MemoryBytes, resource.BinarySI),
-		}}},
+		}})
 	}
+	return out
 }

@@ -34,6 +34,11 @@ func Supervise(ctx context.Context, out io.Writer) (string, error) {
 // program by its name, the last element of the package. `go build` is asked every time, which is quick when nothing
 // changed. A program that runs meanwhile keeps its own file.
 func Commands(ctx context.Context, out io.Writer, packages ...string) (map[string]string, error) {
+	return commandsOf(ctx, out, ".", packages...)
+}
+
+// commandsOf does so for packages that a nested module of this checkout knows, by the module's folder.
+func commandsOf(ctx context.Context, out io.Writer, module string, packages ...string) (map[string]string, error) {
 	if len(packages) == 0 {
 		return map[string]string{}, nil
 	}
@@ -67,6 +72,7 @@ func Commands(ctx context.Context, out io.Writer, packages ...string) (map[strin
 		return programs, err
 	}
 	b.supervise, b.packages = programs[path.Base(SupervisePackage)], packages
+	b.root = filepath.Join(root, filepath.FromSlash(module))
 	return buildInto(ctx, out, b)
 }
 
@@ -87,7 +93,7 @@ func checkoutDir(root string) (string, error) {
 // commandBuild names the folders of one build: `go build` keeps its results in stage, where it finds again what is
 // still current, and bin holds copies that are replaced by a rename and so never change under a running program.
 type commandBuild struct {
-	root, temp, stage, bin string
+	root, temp, stage, bin string // root is the module's
 	supervise              string // the supervisor's program, unless it is that one which is built
 	packages               []string
 }
