@@ -23,7 +23,7 @@ var pure = []string{
 	"internal/decision", "internal/resourcepolicy", "internal/timeseries", "internal/vertical/features", "internal/verticalpolicy",
 	"internal/workload",
 	"recommender/estimator", "recommender/histogram",
-	"updater/eviction", "updater/fit",
+	"updater/eviction", "updater/fit", "updater/resize",
 }
 
 // purestImports are what pure code imports besides the standard library and

@@ -17,47 +17,104 @@ import (
 	"github.com/quartet-autoscaling/quartet/updater/eviction"
 )
 
-// actuator evicts.
+// actuator resizes and evicts.
 type actuator struct {
 	// core is the client of the core group.
-	core    rest.Interface
-	limiter *rate.Limiter
+	core rest.Interface
+	// evicting and resizing each have the rate of the flags.
+	evicting, resizing *rate.Limiter
+	refusals           *refusals
 }
 
-func newActuator(core rest.Interface, o *Options) *actuator {
+func newActuator(core rest.Interface, o *Options, r *refusals) *actuator {
 	limit, burst := rate.Inf, 0
 	if o.RateLimit > 0 {
 		limit, burst = rate.Limit(o.RateLimit), o.Burst
 	}
-	return &actuator{core: core, limiter: rate.NewLimiter(limit, burst)}
+	return &actuator{core: core, refusals: r, evicting: rate.NewLimiter(limit, burst), resizing: rate.NewLimiter(limit, burst)}
 }
 
-// Act evicts candidates in order until the budgets of their groups are used up.
-// One that is refused leaves its place to the next.
+// update is one decision being carried out.
+type update struct {
+	d eviction.Decision
+	v *visit
+	// used is how much of each group's budget is used up.
+	used    map[string]int
+	refused []string
+}
+
+// Act resizes candidates, and then evicts those that are to be evicted or whose
+// resize was refused, in order until the budgets of their groups are used up. One
+// that is refused leaves its place to the next.
 func (a *actuator) Act(ctx context.Context, d eviction.Decision) decision.Outcome {
-	v := visitOf(ctx)
-	gone := map[string]int{}
-	var refused []string
-	for _, c := range d.Candidates {
-		if !c.Pending && gone[c.Group] >= d.Budgets[c.Group] {
-			continue
-		}
-		if err := a.limiter.Wait(ctx); err != nil {
-			return decision.Failure("wait for the eviction rate limit", err)
-		}
-		result := eviction.Result{Pod: c.Pod}
-		if err := a.evict(ctx, d.Unit.Namespace, c); err != nil {
-			result.Error = words(err)
-			refused = append(refused, fmt.Sprintf("evict %s: %s", c.Pod, result.Error))
-		} else if !c.Pending {
-			gone[c.Group]++
-		}
-		v.results = append(v.results, result)
+	u := &update{d: d, v: visitOf(ctx), used: map[string]int{}}
+	evict, err := a.resizeAll(ctx, u)
+	if err == nil {
+		err = a.evictAll(ctx, u, evict)
 	}
-	if len(refused) > 0 {
-		return decision.Outcome{Result: decision.Failed, Error: strings.Join(refused, "; ")}
+	switch {
+	case err != nil:
+		return decision.Failure("wait for the rate limit", err)
+	case len(u.refused) > 0:
+		return decision.Outcome{Result: decision.Failed, Error: strings.Join(u.refused, "; ")}
 	}
 	return decision.Outcome{Result: decision.Succeeded}
+}
+
+// resizeAll resizes, and gives those that are to be evicted. The error is the rate
+// limiter's.
+func (a *actuator) resizeAll(ctx context.Context, u *update) (evict []eviction.Candidate, err error) {
+	for _, c := range u.d.Candidates {
+		if len(c.Resize) == 0 {
+			evict = append(evict, c)
+			continue
+		}
+		if !c.Unbounded && u.full(c) {
+			continue
+		}
+		if err := a.resizing.Wait(ctx); err != nil {
+			return nil, err
+		}
+		err := a.resize(ctx, u.d.Unit.Namespace, c)
+		u.note(c, eviction.Result{Pod: c.Pod, Resize: true, NeverFits: neverFits(err)}, err)
+		if err != nil && c.OrEvict {
+			evict = append(evict, c)
+		}
+		if neverFits(err) && len(c.Targets) > 0 {
+			a.refusals.put(u.d.Unit, c)
+		}
+	}
+	return evict, nil
+}
+
+func (a *actuator) evictAll(ctx context.Context, u *update, evict []eviction.Candidate) error {
+	for _, c := range evict {
+		if u.full(c) {
+			continue
+		}
+		if err := a.evicting.Wait(ctx); err != nil {
+			return err
+		}
+		u.note(c, eviction.Result{Pod: c.Pod}, a.evict(ctx, u.d.Unit.Namespace, c))
+	}
+	return nil
+}
+
+// full tells whether the budget of the candidate's group is used up.
+func (u *update) full(c eviction.Candidate) bool {
+	return !c.Pending && u.used[c.Group] >= u.d.Budgets[c.Group]
+}
+
+// note keeps what became of a candidate.
+func (u *update) note(c eviction.Candidate, r eviction.Result, err error) {
+	switch {
+	case err != nil:
+		r.Error = words(err)
+		u.refused = append(u.refused, fmt.Sprintf("%s %s: %s", r.Verb(), c.Pod, r.Error))
+	case !c.Pending:
+		u.used[c.Group]++
+	}
+	u.v.results = append(u.v.results, r)
 }
 
 // evict asks for one eviction, of this very pod and not of a namesake. It does

@@ -149,7 +149,7 @@ func start(t *testing.T, mode runtimeflags.Mode, objects ...runtime.Object) *wor
 		t.Fatal(err)
 	}
 	shown := &publisher{recorder: x.events, store: x.store, metrics: m}
-	if err := x.c.assemble(t.Context(), s, newActuator(evicting.CoreV1().RESTClient(), s.options), shown); err != nil {
+	if err := x.c.assemble(t.Context(), s, newActuator(evicting.CoreV1().RESTClient(), s.options, x.c.refusals), shown); err != nil {
 		t.Fatal(err)
 	}
 	for _, fill := range []func(context.Context){x.c.vpas.Run, x.c.controllers.Run, x.c.limits.Run, x.c.pods.run} {

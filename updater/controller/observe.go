@@ -45,6 +45,7 @@ type observer struct {
 	pods        *podCache
 	leases      *leases
 	policies    *policies.Cache
+	refusals    *refusals
 }
 
 // Observe gathers everything that the decision on one object needs.
@@ -68,6 +69,7 @@ func (o *observer) Observe(ctx context.Context, unit decision.Unit, now time.Tim
 // gather adds the target's pods and their controllers.
 func (o *observer) gather(ctx context.Context, s *eviction.Snapshot, target vertical.Ref) error {
 	namespace := s.VPA.Namespace
+	refused := o.refusals.take(decision.Unit{Kind: eviction.Kind, Namespace: namespace, Name: s.VPA.Name, UID: s.VPA.UID})
 	s.Pods, s.Groups = map[string]eviction.Pod{}, map[string]eviction.Group{}
 	for _, controller := range o.controllers.Below(namespace, target) {
 		for _, pod := range o.pods.of(namespace, controller) {
@@ -76,7 +78,8 @@ func (o *observer) gather(ctx context.Context, s *eviction.Snapshot, target vert
 			if top, _, err := o.controllers.Topmost(ctx, pod); err != nil || top != target {
 				continue
 			}
-			projected := projectPod(pod)
+			projected := projectPod(pod, eviction.Resizes(s.VPA.UpdateMode))
+			projected.Refused = refused[projected.UID]
 			s.Pods[pod.Name] = projected
 			if _, known := s.Groups[projected.Group]; !known {
 				s.Groups[projected.Group] = o.group(namespace, pod)
@@ -123,7 +126,7 @@ func projectVPA(vpa *vpav1.VerticalPodAutoscaler) eviction.VPA {
 		out.Target = vertical.Target(vpa).String()
 	}
 	if p := vpa.Spec.UpdatePolicy; p != nil {
-		out.MinReplicas = p.MinReplicas
+		out.MinReplicas, out.EvictAfterOOM = p.MinReplicas, p.EvictAfterOOMSeconds
 		for _, r := range p.EvictionRequirements {
 			if r != nil {
 				out.Requirements = append(out.Requirements, eviction.Requirement{Resources: r.Resources, Change: r.ChangeRequirement})

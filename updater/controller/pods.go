@@ -12,6 +12,7 @@ import (
 
 	"github.com/quartet-autoscaling/quartet/internal/vertical"
 	"github.com/quartet-autoscaling/quartet/updater/eviction"
+	"github.com/quartet-autoscaling/quartet/updater/resize"
 )
 
 // byController indexes pods by the controller that owns them.
@@ -90,9 +91,21 @@ func reducePod(o any) (any, error) {
 	for _, c := range pod.Spec.Containers {
 		reduced := corev1.Container{Name: c.Name}
 		reduced.Resources.Requests, reduced.Resources.Limits = c.Resources.Requests, c.Resources.Limits
+		reduced.ResizePolicy = c.ResizePolicy
 		out.Spec.Containers = append(out.Spec.Containers, reduced)
 	}
-	out.Status.Phase, out.Status.StartTime = pod.Status.Phase, pod.Status.StartTime
+	for _, c := range pod.Spec.InitContainers {
+		reduced := corev1.Container{Name: c.Name}
+		reduced.Resources.Requests, reduced.Resources.Limits = c.Resources.Requests, c.Resources.Limits
+		out.Spec.InitContainers = append(out.Spec.InitContainers, reduced)
+	}
+	out.Spec.Resources = pod.Spec.Resources
+	out.Status.Phase, out.Status.StartTime, out.Status.QOSClass = pod.Status.Phase, pod.Status.StartTime, pod.Status.QOSClass
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodResizePending || c.Type == corev1.PodResizeInProgress {
+			out.Status.Conditions = append(out.Status.Conditions, c)
+		}
+	}
 	for _, s := range pod.Status.ContainerStatuses {
 		reduced := corev1.ContainerStatus{Name: s.Name, Resources: s.Resources}
 		if end := s.LastTerminationState.Terminated; end != nil && end.Reason == oomKilled {
@@ -103,11 +116,17 @@ func reducePod(o any) (any, error) {
 	return out, nil
 }
 
-// projectPod takes over what the rules look at.
-func projectPod(pod *corev1.Pod) eviction.Pod {
+// projectPod takes over what the rules look at, and where pods are resized in
+// place also what that depends on.
+func projectPod(pod *corev1.Pod, resizes bool) eviction.Pod {
 	out := eviction.Pod{
 		UID: string(pod.UID), Pending: pod.Status.Phase == corev1.PodPending,
 		Started: vertical.UTC(pod.Status.StartTime), Containers: vertical.Containers(pod),
+		Resize: resize.StatusOf(pod.Status.Conditions),
+	}
+	if resizes || out.Resize != nil {
+		spec := resize.SpecOf(pod, out.Containers)
+		out.Spec = &spec
 	}
 	if owner := metav1.GetControllerOf(pod); owner != nil {
 		out.Group = vertical.Ref{Kind: owner.Kind, Name: owner.Name}.String()

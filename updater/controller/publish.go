@@ -25,6 +25,8 @@ type publisher struct {
 
 	// told are the warnings of each object's last turn.
 	told publishing.Warnings[eviction.Event]
+	// toldPods are what goes on with its pods.
+	toldPods publishing.Warnings[eviction.PodEvent]
 }
 
 // Publish shows one decision and what became of it.
@@ -36,21 +38,10 @@ func (p *publisher) Publish(ctx context.Context, d eviction.Decision, o decision
 	for _, e := range p.told.Fresh(d.Unit, eviction.Events(d, results), d.At, warns) {
 		p.recorder.Event(kube.Reference(vpav1.SchemeGroupVersion.String(), d.Unit), e.Type, e.Reason, e.Message)
 	}
-	for _, r := range results {
-		if r.Error == "" {
-			p.recorder.Event(podReference(d, r.Pod), eviction.Normal, "EvictedByVPA", "Pod was evicted by VPA Updater to apply resource recommendation.")
-		}
+	for _, e := range p.toldPods.Fresh(d.Unit, eviction.PodEvents(d, results), d.At, lasts) {
+		ref := &corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: d.Unit.Namespace, Name: e.Name, UID: types.UID(e.UID)}
+		p.recorder.Event(ref, e.Type, e.Reason, e.Message)
 	}
-}
-
-func podReference(d eviction.Decision, pod string) *corev1.ObjectReference {
-	ref := &corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: d.Unit.Namespace, Name: pod}
-	for _, c := range d.Candidates {
-		if c.Pod == pod {
-			ref.UID = types.UID(c.UID)
-		}
-	}
-	return ref
 }
 
 func (p *publisher) log(ctx context.Context, d eviction.Decision, o decision.Outcome) {
@@ -58,14 +49,14 @@ func (p *publisher) log(ctx context.Context, d eviction.Decision, o decision.Out
 	level, message := slog.LevelDebug, "Decided"
 	switch {
 	case o.Result == decision.Succeeded:
-		level, message = slog.LevelInfo, "Evicted"
+		level, message = slog.LevelInfo, "Updated"
 	case o.Result == decision.Failed:
-		level, message = slog.LevelWarn, "Could not evict all"
+		level, message = slog.LevelWarn, "Could not update all"
 	case d.To > d.From:
-		level, message = slog.LevelInfo, "Would evict"
+		level, message = slog.LevelInfo, "Would update"
 	}
 	attrs := []slog.Attr{
-		slog.String("vpa", d.Unit.Namespace+"/"+d.Unit.Name), slog.Int("evictions", d.To),
+		slog.String("vpa", d.Unit.Namespace+"/"+d.Unit.Name), slog.Int("updates", d.To),
 		slog.String("reason", d.Reason), slog.String("message", d.Message),
 	}
 	if o.Error != "" {
@@ -74,12 +65,15 @@ func (p *publisher) log(ctx context.Context, d eviction.Decision, o decision.Out
 	logger.LogAttrs(ctx, level, message, attrs...)
 }
 
+func lasts(e eviction.PodEvent) bool { return e.Lasting }
+
 func warns(e eviction.Event) bool { return e.Type == eviction.Warning }
 
 // forget drops what is kept of an object that is gone.
 func (p *publisher) forget(unit decision.Unit) {
 	p.store.Forget(unit)
 	p.told.Forget(unit)
+	p.toldPods.Forget(unit)
 }
 
 // detail is what explain shows beside the steps.

@@ -37,7 +37,7 @@ func NewCommand() *runtimeflags.Command {
 	options := NewOptions()
 	return component.NewCommand(component.Config{
 		Name: name, Kind: runtimeflags.Acting, Options: options,
-		Short:     "evicts pods whose requests are not what their VerticalPodAutoscaler recommends",
+		Short:     "resizes or evicts pods whose requests are not what their VerticalPodAutoscaler recommends",
 		Decisions: decisionapi.StoreConfig{Component: apiComponent, Kind: eviction.Kind},
 		Build: func(ctx context.Context, frame *component.Frame) (component.Work, error) {
 			c, err := build(ctx, frame, settings{flags: frame.Flags, options: options})
@@ -71,6 +71,7 @@ type controller struct {
 	pods        *podCache
 	leases      *leases
 	policies    *policies.Cache
+	refusals    *refusals
 	passes      *passes
 	// ledger is nil without --ledger-dir.
 	ledger *writer
@@ -104,7 +105,7 @@ func build(ctx context.Context, frame *component.Frame, s settings) (*controller
 		return nil, err
 	}
 	shown := &publisher{recorder: kube.NewRecorder(ctx, client, name), store: frame.Decisions, metrics: metrics}
-	return c, c.assemble(ctx, s, newActuator(client.CoreV1().RESTClient(), s.options), shown)
+	return c, c.assemble(ctx, s, newActuator(client.CoreV1().RESTClient(), s.options, c.refusals), shown)
 }
 
 // newController makes the caches.
@@ -119,6 +120,7 @@ func newController(s settings, client kubernetes.Interface, vpas vpaclient.Inter
 	}
 	c := &controller{
 		limits: vertical.NewLimitRanges(client),
+		refusals: &refusals{},
 		leases: &leases{client: client.CoordinationV1(), admission: admission, own: types.NamespacedName{Namespace: namespace, Name: name}},
 	}
 	if c.vpas, err = vertical.NewObjects(vpas); err != nil {
@@ -138,6 +140,7 @@ func (c *controller) assemble(ctx context.Context, s settings, act *actuator, sh
 		Observer: &observer{
 			mode: string(s.flags.Mode), config: s.options.Rules,
 			vpas: c.vpas, controllers: c.controllers, limits: c.limits, pods: c.pods, leases: c.leases, policies: c.policies,
+			refusals: c.refusals,
 		},
 	}
 	turning, err := component.NewLoop(ctx, config, c.ledger)

@@ -11,6 +11,7 @@ import (
 	vpav1 "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/apis/autoscaling.k8s.io/v1"
 
 	"github.com/quartet-autoscaling/quartet/internal/decision"
+	"github.com/quartet-autoscaling/quartet/updater/resize"
 )
 
 // rule looks at the object and tells whether its pods may be judged at all.
@@ -28,7 +29,7 @@ func rules() []rule {
 		{"guard/older", guardOlder},
 		// A policy may be more cautious than the binary.
 		{"policy/attached", attachedPolicy},
-		// The owner says whether pods may be evicted.
+		// The owner says whether pods that run may be updated, and how.
 		{"mode/update", updateMode},
 		// A pod that comes back unpatched would be evicted again and again.
 		{"guard/admission", guardAdmission},
@@ -56,6 +57,9 @@ func podRules() []podRule {
 		{"pod/controller", controlled},
 		// Too few pods of a controller are not touched.
 		{"pod/min-replicas", minReplicas},
+		// In the modes that resize a resize comes first, and while one is under way
+		// the pod is not evicted.
+		{"pod/resize", resizing},
 	}
 }
 
@@ -67,18 +71,24 @@ type turn struct {
 	groups map[string]*group
 	// rule is the name of the rule that is asked.
 	rule string
-	// evictions counts those that are wanted so far.
-	evictions int
+	// updates counts those that are wanted so far: resized and evicted name them.
+	updates          int
+	resized, evicted []string
+	// waiting counts the pods whose resize is waited for.
+	waiting int
+	// attempts and infeasible are what is known of resizes now.
+	attempts   map[string]resize.Attempt
+	infeasible map[string]Targets
 }
 
-// Decide says which pods of one object to evict. It is pure: the same snapshot
+// Decide says which pods of one object to resize and to evict. It is pure: the same snapshot
 // and state give the same decision, byte for byte.
 func Decide(s Snapshot, state State) Decision {
 	t := &turn{s: &s, state: state}
 	t.d.Component = Component
 	t.d.Unit = decision.Unit{Kind: Kind, Namespace: s.VPA.Namespace, Name: s.VPA.Name, UID: s.VPA.UID}
 	t.d.At = s.Now
-	t.d.Target = s.VPA.Target
+	t.d.Target, t.d.UpdateMode, t.d.Pods = s.VPA.Target, s.VPA.UpdateMode, len(s.Pods)
 	for _, r := range rules() {
 		t.rule = r.name
 		if !r.apply(t) {
@@ -93,6 +103,7 @@ func Decide(s Snapshot, state State) Decision {
 // as their groups allow, the most in need first.
 func (t *turn) judgeAll() {
 	t.groups = groupsOf(t.s)
+	t.follow()
 	wanting := make([]*judged, 0, len(t.s.Pods))
 	wanted := map[string]time.Time{}
 	blocked := 0
@@ -110,12 +121,20 @@ func (t *turn) judgeAll() {
 		wanting = append(wanting, p)
 	}
 	slices.SortFunc(wanting, byNeed)
-	for _, p := range wanting {
-		if !t.take(p) {
-			blocked++
+	// As upstream, what can be resized is, before anything is evicted.
+	for _, resizes := range []bool{true, false} {
+		for _, p := range wanting {
+			if (len(p.changes) > 0) == resizes && !t.take(p) {
+				blocked++
+			}
 		}
 	}
-	t.d.Observed = Delta{Judged: true}
+	for _, p := range wanting {
+		if p.candidate != nil {
+			t.d.Candidates = append(t.d.Candidates, *p.candidate)
+		}
+	}
+	t.d.Observed = Delta{Judged: true, Attempts: t.attempts, Infeasible: t.infeasible}
 	if len(wanted) > 0 {
 		t.d.Observed.Wanted = wanted
 	}
@@ -140,40 +159,55 @@ func (t *turn) since(p *judged) time.Time {
 	return t.s.Now
 }
 
-// take makes the pod a candidate, and an eviction of now where its group's
-// budget is not used up.
+// take makes the pod a candidate, and an update of now where its group's budget
+// is not used up.
 func (t *turn) take(p *judged) bool {
-	c := Candidate{Pod: p.name, UID: p.pod.UID, Group: p.pod.Group, Pending: p.pod.Pending, Reason: p.reason, Message: p.why}
+	c := &Candidate{
+		Pod: p.name, UID: p.pod.UID, Group: p.pod.Group, Pending: p.pod.Pending, Reason: p.reason, Message: p.why,
+		Resize: p.changes, Unbounded: p.unbounded, OrEvict: p.orEvict,
+	}
+	if len(p.changes) > 0 && !p.orEvict {
+		c.Targets = targetsOf(t.s.VPA.Recommendations)
+	}
 	t.rule = "pod/tolerance"
-	if !p.pod.Pending && p.group.budget == 0 {
-		t.step(0, "GroupNotWhole", fmt.Sprintf("%s: %s; not evicted: %s", p.name, p.why, p.group.describe(t.s.Config.Tolerance)))
+	if !p.pod.Pending && !p.unbounded && p.group.budget == 0 {
+		t.step(0, "GroupNotWhole", fmt.Sprintf("%s: %s; not %s: %s", p.name, p.why, p.done(), p.group.describe(t.s.Config.Tolerance)))
 		return false
 	}
-	t.d.Candidates = append(t.d.Candidates, c)
+	p.candidate = c
 	if !p.pod.Pending {
 		if t.d.Budgets == nil {
 			t.d.Budgets = map[string]int{}
 		}
 		t.d.Budgets[p.pod.Group] = p.group.budget
-		if p.group.taken == p.group.budget {
-			t.step(0, "ToleranceReached", fmt.Sprintf("%s: %s; waits: %s, and %d are evicted before it",
+		if !p.unbounded && p.group.taken >= p.group.budget {
+			t.step(0, "ToleranceReached", fmt.Sprintf("%s: %s; waits: %s, and %d are updated before it",
 				p.name, p.why, p.group.describe(t.s.Config.Tolerance), p.group.taken))
 			return false
 		}
 		p.group.taken++
 	}
+	if len(p.changes) > 0 {
+		t.rule = "pod/resize"
+		t.resized = append(t.resized, p.name)
+		t.step(1, p.reason, fmt.Sprintf("%s: %s; to %s; wanted since %s", p.name, p.why, resize.Describe(p.changes), clockTime(t.since(p))))
+		return true
+	}
 	t.rule = "pod/evict"
+	t.evicted = append(t.evicted, p.name)
 	t.step(1, p.reason, fmt.Sprintf("%s: %s; wanted since %s", p.name, p.why, clockTime(t.since(p))))
 	return true
 }
 
 // conclude sums the steps up.
 func (t *turn) conclude(blocked int) {
-	t.d.To = t.evictions
+	t.d.To = t.updates
 	switch {
-	case t.evictions > 0:
-		t.d.Reason = ReasonEvict
-		t.d.Message = fmt.Sprintf("evict %s: %s", count(t.evictions, "pod"), strings.Join(t.evicted(), ", "))
+	case t.updates > 0:
+		t.d.Reason, t.d.Message = t.summary()
+	case blocked > 0 && blocked == t.waiting:
+		t.d.Reason = ReasonResizing
+		t.d.Message = fmt.Sprintf("the resize of %s is waited for", count(blocked, "pod"))
 	case blocked > 0:
 		t.d.Reason = ReasonBlocked
 		t.d.Message = fmt.Sprintf("%s would be updated and cannot be now", count(blocked, "pod"))
@@ -182,35 +216,32 @@ func (t *turn) conclude(blocked int) {
 	default:
 		t.d.Reason, t.d.Message = ReasonUpToDate, fmt.Sprintf("no update is needed for %s", count(len(t.s.Pods), "pod"))
 	}
-	t.d.Act = t.s.Mode == ModeAuto && t.evictions > 0
-	if t.s.Mode == ModeRecommend && t.evictions > 0 {
+	t.d.Act = t.s.Mode == ModeAuto && t.updates > 0
+	if t.s.Mode == ModeRecommend && t.updates > 0 {
 		t.rule = "mode/recommend"
-		t.step(0, "Withheld", "mode Recommend: the evictions are shown and not made")
+		t.step(0, "Withheld", "mode Recommend: the updates are shown and not made")
 	}
 }
 
-// evicted names the pods to evict, in order.
-func (t *turn) evicted() []string {
-	left := maps.Clone(t.d.Budgets)
-	var names []string
-	for _, c := range t.d.Candidates {
-		if !c.Pending {
-			if left[c.Group] == 0 {
-				continue
-			}
-			left[c.Group]--
-		}
-		names = append(names, c.Pod)
+// summary tells what is to be done.
+func (t *turn) summary() (reason, message string) {
+	resizes := fmt.Sprintf("resize %s: %s", count(len(t.resized), "pod"), strings.Join(t.resized, ", "))
+	evictions := fmt.Sprintf("evict %s: %s", count(len(t.evicted), "pod"), strings.Join(t.evicted, ", "))
+	switch {
+	case len(t.evicted) == 0:
+		return ReasonResize, resizes
+	case len(t.resized) == 0:
+		return ReasonEvict, evictions
 	}
-	return names
+	return ReasonResizeAndEvict, resizes + "; " + evictions
 }
 
-// step notes what the current rule did to the number of evictions.
+// step notes what the current rule did to the number of updates.
 func (t *turn) step(more int, reason, message string) {
-	in := strconv.Itoa(t.evictions)
-	t.evictions += more
+	in := strconv.Itoa(t.updates)
+	t.updates += more
 	t.d.Steps = append(t.d.Steps, decision.Step{
-		Rule: t.rule, In: in, Out: strconv.Itoa(t.evictions), Reason: reason, Message: message,
+		Rule: t.rule, In: in, Out: strconv.Itoa(t.updates), Reason: reason, Message: message,
 	})
 }
 
@@ -239,15 +270,21 @@ func guardOlder(t *turn) bool {
 	return t.stop(ReasonOlder, fmt.Sprintf("%s scales %s and is older", t.s.VPA.Older, t.s.VPA.Target))
 }
 
+// modeAuto is upstream's deprecated name of Recreate.
+const modeAuto vpav1.UpdateMode = "Auto"
+
 func updateMode(t *turn) bool {
 	switch mode := t.s.VPA.UpdateMode; mode {
-	case vpav1.UpdateModeRecreate, "Auto":
+	case vpav1.UpdateModeRecreate, vpav1.UpdateModeInPlaceOrRecreate:
 		return true
-	case vpav1.UpdateModeInPlaceOrRecreate:
-		t.step(0, "ServedAsRecreate", "updateMode InPlaceOrRecreate: this version does not resize in place, it evicts as Recreate does")
+	case modeAuto:
+		t.step(0, "AutoIsDeprecated", "updateMode Auto is deprecated and evicts as Recreate does")
 		return true
 	case vpav1.UpdateModeInPlace:
-		return t.stop(ReasonUpdateMode, "updateMode InPlace: this version does not resize in place, and the mode never evicts")
+		if t.s.Config.Gates.InPlace {
+			return true
+		}
+		return t.stop(ReasonUpdateMode, "updateMode InPlace: the feature gate InPlace is off")
 	default:
 		return t.stop(ReasonUpdateMode, fmt.Sprintf("updateMode %s: pods that run are left alone", mode))
 	}

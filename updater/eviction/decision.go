@@ -3,8 +3,11 @@ package eviction
 import (
 	"time"
 
+	vpav1 "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/apis/autoscaling.k8s.io/v1"
+
 	"github.com/quartet-autoscaling/quartet/internal/decision"
 	"github.com/quartet-autoscaling/quartet/internal/loop"
+	"github.com/quartet-autoscaling/quartet/updater/resize"
 )
 
 // Component names the decisions of this package.
@@ -18,20 +21,32 @@ func Rules() loop.Rules[Snapshot, State, Decision] {
 	return loop.Rules[Snapshot, State, Decision]{Decide: Decide, Commit: Commit}
 }
 
-// Decision is which pods of one object to evict. From is 0, To the number of
-// evictions wanted now.
+// Decision is which pods of one object to resize in place and which to evict.
+// From is 0, To the number of both wanted now.
 type Decision struct {
 	decision.Decision[int, Delta]
 	// Target is the kind and name that the object scales.
 	Target string `json:"target,omitempty"`
-	// Candidates are the pods that may be evicted, in the order to try. Budgets
-	// bound how many of a group are, so that a pod that is refused leaves its place
-	// to the next.
+	// UpdateMode is the object's, and Pods how many live pods it has.
+	UpdateMode vpav1.UpdateMode `json:"updateMode,omitempty"`
+	Pods       int              `json:"pods,omitempty"`
+	// Candidates are the pods that may be updated, those in greatest need first.
+	// Resizes are tried before evictions. Budgets bound how many of a group are
+	// updated, so that a pod that is refused leaves its place to the next.
 	Candidates []Candidate    `json:"candidates,omitempty"`
 	Budgets    map[string]int `json:"budgets,omitempty"`
+	// Skipped are the pods that are not resized because the node could not have
+	// room for no more than that before.
+	Skipped []PodRef `json:"skipped,omitempty"`
 }
 
-// Candidate is a pod to evict.
+// PodRef names a pod.
+type PodRef struct {
+	Name string `json:"name"`
+	UID  string `json:"uid,omitempty"`
+}
+
+// Candidate is a pod to resize or to evict.
 type Candidate struct {
 	Pod   string `json:"pod"`
 	UID   string `json:"uid,omitempty"`
@@ -41,11 +56,24 @@ type Candidate struct {
 	// Reason and Message tell why.
 	Reason  string `json:"reason"`
 	Message string `json:"message"`
+	// Resize are the changes to make in place; empty for an eviction.
+	Resize []resize.Change `json:"resize,omitempty"`
+	// Unbounded tells that the resize needs no room in the budget. It takes up some
+	// all the same.
+	Unbounded bool `json:"unbounded,omitempty"`
+	// OrEvict tells that the pod is evicted where the resize is refused.
+	OrEvict bool `json:"orEvict,omitempty"`
+	// Targets are what was recommended at a resize that no eviction follows, to be
+	// remembered where it is refused for good.
+	Targets Targets `json:"targets,omitempty"`
 }
 
 // Reasons of a decision.
 const (
 	ReasonEvict            = "Evict"
+	ReasonResize           = "Resize"
+	ReasonResizeAndEvict   = "ResizeAndEvict"
+	ReasonResizing         = "Resizing"
 	ReasonUpToDate         = "UpToDate"
 	ReasonBlocked          = "Blocked"
 	ReasonOtherWriter      = "OtherUpdaterActs"
@@ -60,14 +88,21 @@ const (
 type State struct {
 	// Wanted are the pods that are to be updated and since when, by name and UID.
 	Wanted map[string]time.Time `json:"wanted,omitempty"`
+	// Attempts are the resizes that are not done, by name and UID of the pod.
+	Attempts map[string]resize.Attempt `json:"attempts,omitempty"`
+	// Infeasible are the targets that a pod's node could not have room for, for the
+	// mode InPlace, by name and UID.
+	Infeasible map[string]Targets `json:"infeasible,omitempty"`
 }
 
 // Delta moves the state.
 type Delta struct {
-	// Judged tells that the pods were looked at, so that Wanted takes the place of
+	// Judged tells that the pods were looked at, so that the rest takes the place of
 	// what was known.
-	Judged bool                 `json:"judged,omitempty"`
-	Wanted map[string]time.Time `json:"wanted,omitempty"`
+	Judged     bool                      `json:"judged,omitempty"`
+	Wanted     map[string]time.Time      `json:"wanted,omitempty"`
+	Attempts   map[string]resize.Attempt `json:"attempts,omitempty"`
+	Infeasible map[string]Targets        `json:"infeasible,omitempty"`
 }
 
 // Commit folds a decision and its outcome into a new state.
@@ -81,7 +116,7 @@ func Commit(s State, d Decision, o decision.Outcome) State {
 
 func apply(s State, d Delta) State {
 	if d.Judged {
-		s.Wanted = d.Wanted
+		s.Wanted, s.Attempts, s.Infeasible = d.Wanted, d.Attempts, d.Infeasible
 	}
 	return s
 }

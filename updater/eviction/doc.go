@@ -1,5 +1,6 @@
 // Package eviction decides which pods of one VerticalPodAutoscaler are to be
-// evicted, so that they come back with what is recommended. It is pure: all it
+// resized in place and which are to be evicted, so that they come back with what
+// is recommended. It is pure: all it
 // knows is in the snapshot, and the order of pods follows from their need alone.
 // It computes no recommendation and sets no request: that is the recommender's
 // and the admission webhook's. Disruption budgets are kept by the API server

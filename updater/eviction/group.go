@@ -2,11 +2,12 @@ package eviction
 
 import "fmt"
 
-// group is a controller of pods and how many of them may be evicted.
+// group is a controller of pods and how many of them may be updated at once.
 type group struct {
 	live, running, wanted int
 	err                   string
-	// budget is how many running pods may be evicted, taken how many are.
+	// budget is how many running pods may be resized or evicted, taken how many
+	// are.
 	budget, taken int
 }
 

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	vpav1 "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/apis/autoscaling.k8s.io/v1"
@@ -24,6 +25,7 @@ type judged struct {
 	reason, why string
 	fitted      []resourcepolicy.Recommendation
 	difference
+	plan
 }
 
 // difference is how far a pod's requests are from its targets.
@@ -38,7 +40,9 @@ type difference struct {
 }
 
 // key tells a pod from its namesake after a deletion.
-func (p *judged) key() string { return p.name + "/" + p.pod.UID }
+func (p *judged) key() string { return podKey(p.name, p.pod) }
+
+func podKey(name string, pod Pod) string { return name + "/" + pod.UID }
 
 // byNeed orders pods that grow before others, then by difference, then by name.
 func byNeed(a, b *judged) int {
@@ -73,7 +77,7 @@ func need(t *turn, p *judged) bool {
 	case p.outside:
 		p.reason, p.why = "OutsideBounds", p.what
 	case killed != "":
-		p.reason, p.why = "QuickOOM", fmt.Sprintf("container %s was killed for lack of memory within %s of its start", killed, t.s.Config.OOMThreshold)
+		p.reason, p.why = "QuickOOM", fmt.Sprintf("container %s was killed for lack of memory within %s of its start", killed, oomThreshold(t.s))
 	default:
 		return t.old(p)
 	}
@@ -148,16 +152,25 @@ func beyond(c resourcepolicy.Container, r *resourcepolicy.Recommendation, name c
 // quickOOM names a container that was killed for lack of memory soon after its
 // start, and not long ago.
 func quickOOM(s *Snapshot, pod Pod) string {
+	soon := oomThreshold(s)
 	for _, name := range slices.Sorted(maps.Keys(pod.OOMs)) {
 		if !observes(pod, name) || resourcepolicy.Off(s.VPA.Policy, name) {
 			continue
 		}
 		o := pod.OOMs[name]
-		if o.Finished.Sub(o.Started) < s.Config.OOMThreshold && s.Now.Sub(o.Finished) < s.Config.OOMThreshold {
+		if o.Finished.Sub(o.Started) < soon && s.Now.Sub(o.Finished) < soon {
 			return name
 		}
 	}
 	return ""
+}
+
+// oomThreshold is the object's own where it may have one.
+func oomThreshold(s *Snapshot) time.Duration {
+	if own := s.VPA.EvictAfterOOM; own != nil && s.Config.Gates.PerVPAConfig {
+		return time.Duration(*own) * time.Second
+	}
+	return s.Config.OOMThreshold
 }
 
 // requirements hold for a pod where one of its containers meets them all.
@@ -211,13 +224,23 @@ func controlled(t *turn, p *judged) bool {
 }
 
 func minReplicas(t *turn, p *judged) bool {
-	least := t.s.Config.MinReplicas
-	if own := t.s.VPA.MinReplicas; own != nil {
-		least = int(*own)
-	}
-	if p.group.live >= least {
+	p.below = p.group.live < leastReplicas(t.s)
+	if !p.below || Resizes(t.s.VPA.UpdateMode) && t.s.Config.SkipBudget {
 		return true
 	}
-	t.step(0, "TooFewReplicas", fmt.Sprintf("%s: %s; %s has %s, and %d are the least to evict one of", p.name, p.why, p.pod.Group, count(p.group.live, "live pod"), least))
+	t.tooFew(p)
 	return false
+}
+
+func (t *turn) tooFew(p *judged) {
+	t.step(0, "TooFewReplicas", fmt.Sprintf("%s: %s; %s has %s, and %d are the least to update one of",
+		p.name, p.why, p.pod.Group, count(p.group.live, "live pod"), leastReplicas(t.s)))
+}
+
+// leastReplicas is the object's own where it has one.
+func leastReplicas(s *Snapshot) int {
+	if own := s.VPA.MinReplicas; own != nil {
+		return int(*own)
+	}
+	return s.Config.MinReplicas
 }

@@ -7,7 +7,9 @@ import (
 	vpav1 "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/apis/autoscaling.k8s.io/v1"
 
 	"github.com/quartet-autoscaling/quartet/internal/resourcepolicy"
+	"github.com/quartet-autoscaling/quartet/internal/vertical/features"
 	"github.com/quartet-autoscaling/quartet/internal/verticalpolicy"
+	"github.com/quartet-autoscaling/quartet/updater/resize"
 )
 
 // Snapshot is everything that one decision is made from. It is the same after a
@@ -55,6 +57,11 @@ type Config struct {
 	// younger than LeaseTimeout.
 	NeedsAdmission bool          `json:"needsAdmission"`
 	LeaseTimeout   time.Duration `json:"leaseTimeout"`
+	// SkipBudget lets resizes that restart no container pass without regard to
+	// MinReplicas and Tolerance.
+	SkipBudget bool `json:"inPlaceSkipDisruptionBudget,omitempty"`
+	// Gates are the feature gates.
+	Gates features.Gates `json:"gates,omitzero"`
 }
 
 // VPA is the projection of the object.
@@ -69,6 +76,9 @@ type VPA struct {
 	// UpdateMode is Recreate where the object does not say.
 	UpdateMode  vpav1.UpdateMode `json:"updateMode"`
 	MinReplicas *int32           `json:"minReplicas,omitempty"`
+	// EvictAfterOOM takes the place of Config.OOMThreshold, in seconds, where the
+	// gate PerVPAConfig is on.
+	EvictAfterOOM *int32 `json:"evictAfterOOMSeconds,omitempty"`
 	// Requirements all have to be met for an eviction.
 	Requirements    []Requirement                   `json:"requirements,omitempty"`
 	Policy          *vpav1.PodResourcePolicy        `json:"policy,omitempty"`
@@ -104,7 +114,17 @@ type Pod struct {
 	Containers []resourcepolicy.Container `json:"containers,omitempty"`
 	// OOMs are the last terminations that were for lack of memory, by container.
 	OOMs map[string]OOM `json:"ooms,omitempty"`
+	// Resize is how a resize in place stands, nil where none is under way.
+	Resize *resize.Status `json:"resize,omitempty"`
+	// Spec is what a resize depends on besides, for the modes that resize.
+	Spec *resize.Spec `json:"spec,omitempty"`
+	// Refused are the targets of the last turn's resize, where the API server said
+	// that the node can never have room for it.
+	Refused Targets `json:"refused,omitempty"`
 }
+
+// Targets are what was recommended, by container.
+type Targets map[string]corev1.ResourceList
 
 // OOM is one run of a container that ended for lack of memory.
 type OOM struct {
