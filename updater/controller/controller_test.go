@@ -45,17 +45,32 @@ status: {recommendation: {containerRecommendations: [{containerName: app, target
 const refusal = `{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Cannot evict pod as it would violate the pod's disruption budget.",` +
 	`"reason":"TooManyRequests","details":{"retryAfterSeconds":10,"causes":[{"reason":"DisruptionBudget","message":"The disruption budget web needs 3 healthy pods and has 3 currently"}]},"code":429}`
 
-// evictions is an API server that evicts, but not the pods in refused.
+// evictions is an API server that evicts, but not the pods in refused, and resizes,
+// but not those in unfit.
 type evictions struct {
 	mu      sync.Mutex
 	refused map[string]bool
 	asked   []string
 	uids    []string
+	// unfit are statuses by pod, patched the bodies by path.
+	unfit   map[string]string
+	patched map[string]string
+}
+
+// RoundTrip answers without a network.
+func (e *evictions) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	e.ServeHTTP(w, r)
+	return w.Result(), nil
 }
 
 func (e *evictions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if r.Method == http.MethodPatch {
+		e.patch(w, r)
+		return
+	}
 	pod, ok := strings.CutSuffix(strings.TrimPrefix(r.URL.Path, "/api/v1/namespaces/shop/pods/"), "/eviction")
 	var body policyv1.Eviction
 	if err := json.NewDecoder(r.Body).Decode(&body); !ok || r.Method != http.MethodPost || err != nil {
@@ -121,23 +136,36 @@ type world struct {
 
 func start(t *testing.T, mode runtimeflags.Mode, objects ...runtime.Object) *world {
 	t.Helper()
+	return startWith(t, setup{mode: mode, vpa: object}, objects...)
+}
+
+// setup is what a world begins with: a mode, an object and changes of the options.
+type setup struct {
+	mode    runtimeflags.Mode
+	vpa     string
+	options func(*Options)
+}
+
+func startWith(t *testing.T, with setup, objects ...runtime.Object) *world {
+	t.Helper()
 	vpa := &vpav1.VerticalPodAutoscaler{}
-	if err := yaml.UnmarshalStrict([]byte(object), vpa); err != nil {
+	if err := yaml.UnmarshalStrict([]byte(with.vpa), vpa); err != nil {
 		t.Fatal(err)
 	}
 	x := &world{
-		t: t, client: fake.NewClientset(objects...), vpas: vpafake.NewSimpleClientset(vpa), evictions: &evictions{refused: map[string]bool{}},
+		t: t, client: fake.NewClientset(objects...), vpas: vpafake.NewSimpleClientset(vpa), evictions: &evictions{refused: map[string]bool{}, unfit: map[string]string{}, patched: map[string]string{}},
 		events: record.NewFakeRecorder(20), dir: t.TempDir(),
 		store: decisionapi.NewStore(decisionapi.StoreConfig{Component: apiComponent, Kind: eviction.Kind}),
 	}
-	server := httptest.NewServer(x.evictions)
-	t.Cleanup(server.Close)
-	evicting, err := kubernetes.NewForConfig(&rest.Config{Host: server.URL, ContentConfig: rest.ContentConfig{ContentType: runtime.ContentTypeJSON}})
+	evicting, err := kubernetes.NewForConfig(&rest.Config{Host: "http://localhost", Transport: x.evictions, QPS: -1, ContentConfig: rest.ContentConfig{ContentType: runtime.ContentTypeJSON}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := settings{flags: runtimeflags.New(runtimeflags.Acting), options: NewOptions()}
-	s.flags.Mode, s.flags.LeaderElectResourceNamespace = mode, "quartet-system"
+	s.flags.Mode, s.flags.LeaderElectResourceNamespace = with.mode, "quartet-system"
+	if with.options != nil {
+		with.options(s.options)
+	}
 	if x.c, err = newController(s, x.client, x.vpas); err != nil {
 		t.Fatal(err)
 	}

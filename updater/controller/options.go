@@ -14,8 +14,8 @@ import (
 type Options struct {
 	// Interval is the time from one pass over all objects to the next.
 	Interval time.Duration
-	// RateLimit is in evictions per second, none where it is not above 0; Burst is
-	// how many may be at once.
+	// RateLimit is in evictions per second, and for itself in resizes, none where it
+	// is not above 0; Burst is how many may be at once.
 	RateLimit float64
 	Burst     int
 	// LeaseName and LeaseNamespace are the admission webhook's. An empty namespace
@@ -55,6 +55,7 @@ const (
 	flagThreshold      = "pod-update-threshold"
 	flagLifetime       = "in-recommendation-bounds-eviction-lifetime-threshold"
 	flagOOM            = "evict-after-oom-threshold"
+	flagSkipBudget     = "in-place-skip-disruption-budget"
 )
 
 // AddFlags registers the flags with their present values as defaults.
@@ -65,8 +66,8 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 		"The least number of live pods that a controller must have for any of them to be evicted. updatePolicy.minReplicas may say otherwise for an object.")
 	fs.Float64Var(&o.Rules.Tolerance, flagTolerance, o.Rules.Tolerance,
 		"The part of a controller's replicas, of 1, that may be away for updates, where that is more than one pod.")
-	fs.Float64Var(&o.RateLimit, flagRateLimit, o.RateLimit, "Evictions per second. 0 or less means no limit.")
-	fs.IntVar(&o.Burst, flagBurst, o.Burst, "Evictions at once, above the sustained rate.")
+	fs.Float64Var(&o.RateLimit, flagRateLimit, o.RateLimit, "Evictions per second, and resizes in place per second. 0 or less means no limit.")
+	fs.IntVar(&o.Burst, flagBurst, o.Burst, "Evictions at once, and resizes at once, above the sustained rate.")
 	fs.BoolVar(&o.Rules.NeedsAdmission, flagNeedsAdmission, o.Rules.NeedsAdmission,
 		"Evict only while the admission webhook keeps its lease fresh, since pods would come back unpatched otherwise.")
 	fs.StringVar(&o.LeaseName, flagLeaseName, o.LeaseName, "Name of the admission webhook's lease.")
@@ -77,6 +78,8 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 	fs.DurationVar(&o.Rules.PodLifetime, flagLifetime, o.Rules.PodLifetime, "The age from which a pod within its bounds may be evicted.")
 	fs.DurationVar(&o.Rules.OOMThreshold, flagOOM, o.Rules.OOMThreshold,
 		"A container that was killed for lack of memory within this time of its start has its pod evicted, if that was not longer ago than this.")
+	fs.BoolVar(&o.Rules.SkipBudget, flagSkipBudget, o.Rules.SkipBudget,
+		"Resize pods in place without regard to min-replicas and eviction-tolerance, where no container has a resize policy that restarts it.")
 }
 
 // Validate returns the first flag that cannot be used, named in the error.

@@ -119,9 +119,9 @@ func newController(s settings, client kubernetes.Interface, vpas vpaclient.Inter
 		admission.Namespace = namespace
 	}
 	c := &controller{
-		limits: vertical.NewLimitRanges(client),
+		limits:   vertical.NewLimitRanges(client),
 		refusals: &refusals{},
-		leases: &leases{client: client.CoordinationV1(), admission: admission, own: types.NamespacedName{Namespace: namespace, Name: name}},
+		leases:   &leases{client: client.CoordinationV1(), admission: admission, own: types.NamespacedName{Namespace: namespace, Name: name}},
 	}
 	if c.vpas, err = vertical.NewObjects(vpas); err != nil {
 		return nil, err
@@ -135,10 +135,12 @@ func newController(s settings, client kubernetes.Interface, vpas vpaclient.Inter
 
 // assemble joins the parts to a loop with its passes.
 func (c *controller) assemble(ctx context.Context, s settings, act *actuator, shown *publisher) error {
+	rules := s.options.Rules
+	rules.Gates = s.options.Features.Gates()
 	config := loop.Config[eviction.Snapshot, eviction.State, eviction.Decision]{
 		Rules: eviction.Rules(), Actuator: act, Publisher: shown,
 		Observer: &observer{
-			mode: string(s.flags.Mode), config: s.options.Rules,
+			mode: string(s.flags.Mode), config: rules,
 			vpas: c.vpas, controllers: c.controllers, limits: c.limits, pods: c.pods, leases: c.leases, policies: c.policies,
 			refusals: c.refusals,
 		},
