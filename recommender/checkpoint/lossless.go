@@ -58,7 +58,7 @@ func Detach(status *vpav1.VerticalPodAutoscalerCheckpointStatus, annotation stri
 	}
 	sum, err := hash(status)
 	if err != nil || sum != a.Status || !plausible(a.Learned.CPU, s.CPU) || !plausible(a.Learned.Memory, s.Memory) ||
-		a.Learned.Samples < 0 {
+		a.Learned.Samples < 0 || a.Learned.CPUHalfLife < 0 || a.Learned.MemoryHalfLife < 0 {
 		return History{}, false
 	}
 	for _, w := range a.Running {

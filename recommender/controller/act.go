@@ -27,7 +27,7 @@ func (a *actuator) Act(ctx context.Context, d estimator.Decision) decision.Outco
 	}
 	if len(d.Checkpoints) > 0 {
 		learned := estimator.Apply(a.state(d.Unit), d.Observed)
-		errs = append(errs, a.checkpoints.write(ctx, d, learned, a.config.Memory.HalfLife))
+		errs = append(errs, a.checkpoints.write(ctx, d, learned, a.config))
 	}
 	if err := errors.Join(errs...); err != nil {
 		// The text alone: events quote it after words of their own.

@@ -119,12 +119,15 @@ func (c *checkpoints) forget(key types.NamespacedName) {
 }
 
 // write writes the history of the containers as of the time.
-func (c *checkpoints) write(ctx context.Context, d estimator.Decision, s estimator.State, halfLife time.Duration) error {
+func (c *checkpoints) write(ctx context.Context, d estimator.Decision, s estimator.State, flags estimator.Config) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	var errs []error
 	for _, container := range d.Checkpoints {
-		status := checkpoint.Encode(estimator.Settled(s, container, d.At, halfLife), c.schemes, d.At)
+		// Whoever else reads it has the half-lives of the flags.
+		settled := estimator.Settled(s, container, d.At, flags.Memory.HalfLife)
+		settled = estimator.InHalfLives(settled, flags.CPU.HalfLife, flags.Memory.HalfLife, d.At)
+		status := checkpoint.Encode(settled, c.schemes, d.At)
 		whole := checkpoint.History{Learned: s.Learned[container], Running: estimator.Running(s, container)}
 		annotation, err := checkpoint.Attach(&status, whole)
 		if err == nil {

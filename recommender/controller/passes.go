@@ -18,6 +18,7 @@ import (
 	"github.com/quartet-autoscaling/quartet/internal/decision"
 	"github.com/quartet-autoscaling/quartet/internal/loop"
 	"github.com/quartet-autoscaling/quartet/internal/telemetry"
+	"github.com/quartet-autoscaling/quartet/internal/vertical/policies"
 	"github.com/quartet-autoscaling/quartet/recommender/estimator"
 )
 
@@ -31,6 +32,7 @@ type turns = loop.Loop[estimator.Snapshot, estimator.State, estimator.Decision]
 // appears or its spec changes.
 type passes struct {
 	vpas        *vpaCache
+	policies    *policies.Cache
 	loop        *turns
 	checkpoints *checkpoints
 	options     *Options
@@ -63,6 +65,11 @@ func (p *passes) run(ctx context.Context) error {
 		return fmt.Errorf("watch VerticalPodAutoscalers: %w", err)
 	}
 	defer func() { _ = p.vpas.informer.RemoveEventHandler(registration) }()
+	stop, err := p.policies.Watch(p.wakeKey)
+	if err != nil {
+		return err
+	}
+	defer stop()
 
 	turning, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -91,8 +98,13 @@ func (p *passes) wake(o any) {
 	if !ok {
 		return
 	}
+	p.wakeKey(types.NamespacedName{Namespace: vpa.Namespace, Name: vpa.Name})
+}
+
+// wakeKey has an object turned before the next pass.
+func (p *passes) wakeKey(key types.NamespacedName) {
 	p.mu.Lock()
-	p.changed[types.NamespacedName{Namespace: vpa.Namespace, Name: vpa.Name}] = true
+	p.changed[key] = true
 	p.mu.Unlock()
 	select {
 	case p.woken <- struct{}{}:

@@ -159,7 +159,7 @@ func (c *controller) assemble(ctx context.Context) error {
 	}
 	acting.state = turning.State
 	c.passes = &passes{
-		vpas: c.vpas, loop: turning, checkpoints: history, options: c.options, acts: c.flags.Mode.Acts(),
+		vpas: c.vpas, policies: c.policies, loop: turning, checkpoints: history, options: c.options, acts: c.flags.Mode.Acts(),
 		metrics: c.publisher.metrics, forget: c.publisher.forget,
 		newPass: func() *pass {
 			return &pass{

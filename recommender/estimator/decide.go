@@ -20,6 +20,8 @@ type rule struct {
 // others to hold what there is.
 func rules() []rule {
 	return []rule{
+		// A policy may say more than the flags, and be more cautious.
+		{"policy/attached", attachPolicy},
 		// Two writers never: what another recommender writes is learned and shown,
 		// and not written.
 		{"guard/writer", guardWriter},
@@ -48,8 +50,13 @@ type turn struct {
 	rule string
 	// matched tells that the target has pods.
 	matched bool
-	// withheld tells that another recommender is at work.
+	// flags are the configuration without the policy that is attached.
+	flags Config
+	// off tells that the policy leaves the object alone.
+	off bool
+	// withheld tells that another recommender is at work, and why then.
 	withheld bool
+	why      string
 	// killed tells that a kill for memory was learned.
 	killed bool
 	// young are containers whose history is short, sorted.
@@ -84,11 +91,11 @@ func guardWriter(t *turn) {
 	if w.Lease {
 		message = w.Name + " is held by another recommender: the recommender of Quartet learns and leaves the object alone until that stops"
 	}
-	if t.s.Mode == ModeRecommend {
-		t.step(ReasonOtherWriter, w.Name+" is at work; mode Recommend only watches")
+	if t.s.Mode != ModeAuto {
+		t.step(ReasonOtherWriter, w.Name+" is at work; mode "+t.s.Mode+" only watches")
 		return
 	}
-	t.withheld = true
+	t.withheld, t.why = true, message
 	t.step(ReasonOtherWriter, message)
 	t.condition(Acting, decision.False, ReasonOtherWriter, message)
 	t.d.Events = append(t.d.Events, Event{Type: Warning, Reason: ReasonOtherWriter, Message: message})
@@ -198,6 +205,7 @@ func (t *turn) learn(add func(*Delta)) {
 	t.d.Observed.Learning = &Learning{
 		CPUHalfLife: c.CPU.HalfLife, MemoryHalfLife: c.Memory.HalfLife,
 		PeakInterval: c.PeakInterval, OOMRatio: c.OOMRatio, OOMBytes: c.OOMBytes,
+		Decay: t.decay(),
 	}
 	add(&t.d.Observed)
 	t.after = Apply(t.state, t.d.Observed)

@@ -183,7 +183,7 @@ func (e *estimation) percentile(s series, p float64) int64 {
 }
 
 func (e *estimation) margin(s series, base int64) int64 {
-	fraction := e.t.s.Config.Margin
+	fraction := s.config.margin(e.t.s.Config)
 	out := base + scaled(base, fraction)
 	e.step(s.name, out, decision.Step{Rule: "target/margin", In: amountText(s.name, base), Reason: "Margin",
 		Message: "a margin of " + percent(fraction) + "% is added"})
@@ -210,7 +210,7 @@ type bound struct {
 
 func (e *estimation) bound(s series, b bound) int64 {
 	base := e.percentile(s, b.percentile)
-	wide := base + scaled(base, e.t.s.Config.Margin)
+	wide := base + scaled(base, s.config.margin(e.t.s.Config))
 	confidence := e.confidence(s.config.Confidence)
 	factor := math.Pow(1+b.multiplier/confidence, b.exponent)
 	estimated := max(scaled(wide, factor), s.floor)

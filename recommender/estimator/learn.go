@@ -1,6 +1,7 @@
 package estimator
 
 import (
+	"cmp"
 	"maps"
 	"math"
 	"slices"
@@ -52,10 +53,12 @@ func Apply(s State, d Delta) State {
 	if d.Learning != nil {
 		l.config = *d.Learning
 		l.cpu, l.memory = CPUScheme(l.config.CPUHalfLife), MemoryScheme(l.config.MemoryHalfLife)
+		l.retime()
 		l.samples(d.Samples)
 		l.kills(d.Kills)
 	}
 	for container, learned := range l.touched {
+		l.noteHalfLives(learned)
 		l.to.Learned[container] = *learned
 	}
 	for _, pod := range d.Ended {
@@ -178,7 +181,7 @@ func (l *learner) kills(pods map[string]map[string]Kill) {
 func Settled(s State, container string, now time.Time, memoryHalfLife time.Duration) Learned {
 	learned := s.Learned[container]
 	learned.CPU, learned.Memory = learned.CPU.Clone(), learned.Memory.Clone()
-	scheme := MemoryScheme(memoryHalfLife)
+	scheme := MemoryScheme(cmp.Or(learned.MemoryHalfLife, memoryHalfLife))
 	for _, pod := range slices.Sorted(maps.Keys(s.Windows)) {
 		if w, ok := s.Windows[pod][container]; ok && now.Before(w.End) {
 			scheme.Subtract(&learned.Memory, float64(max(w.Peak, w.OOMPeak)), peakWeight, w.End)

@@ -12,17 +12,20 @@ import (
 	"github.com/quartet-autoscaling/quartet/internal/decision"
 	"github.com/quartet-autoscaling/quartet/internal/ledger"
 	"github.com/quartet-autoscaling/quartet/internal/loop"
+	"github.com/quartet-autoscaling/quartet/internal/verticalpolicy"
 )
 
 // observed hands a world's snapshots to a loop and takes what it recommends.
 type observed struct {
-	world *world
-	shown Recommendation
+	world  *world
+	shown  Recommendation
+	policy *verticalpolicy.Recommender
 }
 
 func (o *observed) Observe(context.Context, decision.Unit, time.Time) (Snapshot, error) {
 	s := o.world.pass()
 	s.VPA.Recommended = o.shown
+	o.attached(&s)
 	return s, nil
 }
 

@@ -98,7 +98,7 @@ func (s *scene) word(words []string) error {
 	case "restart":
 		s.state = State{}
 	default:
-		return fmt.Errorf("unknown word %q", words[0])
+		return s.attachedWord(words)
 	}
 	return nil
 }

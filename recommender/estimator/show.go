@@ -10,8 +10,10 @@ import (
 func (t *turn) conclude() {
 	changed := !t.d.To.Equal(t.d.From)
 	switch {
+	case t.off:
+		t.d.Reason, t.d.Message = ReasonPolicyOff, t.s.Policy.Source()+": "+textOff
 	case t.withheld:
-		t.d.Reason, t.d.Message = ReasonOtherWriter, t.d.Steps[0].Message
+		t.d.Reason, t.d.Message = ReasonOtherWriter, t.why
 	case len(t.d.To) == 0:
 		t.d.Reason, t.d.Message = ReasonNoSamples, "no container has a sample yet"
 		if !t.matched {
@@ -31,6 +33,8 @@ func (t *turn) conclude() {
 // Recommend another recommender may own the status, so one condition is shown.
 func (t *turn) show() {
 	switch {
+	case t.off:
+		t.d.Conditions, t.d.Status.Scope = nil, ScopeConditions
 	case t.s.Mode == ModeRecommend:
 		t.d.Conditions, t.d.Status.Scope = nil, ScopeConditions
 		t.recommends()
@@ -41,6 +45,7 @@ func (t *turn) show() {
 		t.provided()
 		t.confidence()
 	}
+	t.policed()
 	t.withdraw()
 }
 
@@ -79,7 +84,7 @@ func (t *turn) recommends() {
 
 // withdraw removes conditions that no longer hold.
 func (t *turn) withdraw() {
-	owned := []string{Acting}
+	owned := []string{Acting, Policed}
 	if t.s.Mode != ModeRecommend {
 		owned = append(owned, Recommends)
 	}

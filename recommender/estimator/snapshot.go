@@ -62,6 +62,8 @@ type Estimates struct {
 	// Confidence is the length of history that counts as a confidence of 1.
 	Confidence time.Duration `json:"confidence"`
 	HalfLife   time.Duration `json:"halfLife"`
+	// Margin is in place of Config.Margin.
+	Margin *float64 `json:"margin,omitempty"`
 	// Round is what amounts are rounded up to a multiple of.
 	Round int64 `json:"round"`
 	// Max is the most for a container whose policy states none, 0 for no bound.

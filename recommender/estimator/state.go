@@ -28,6 +28,10 @@ type Learned struct {
 	First   time.Time `json:"first,omitzero"`
 	Last    time.Time `json:"last,omitzero"`
 	Samples int       `json:"samples,omitempty"`
+	// CPUHalfLife and MemoryHalfLife are those that the histograms have, 0 for
+	// those of the flags.
+	CPUHalfLife    time.Duration `json:"cpuHalfLife,omitempty"`
+	MemoryHalfLife time.Duration `json:"memoryHalfLife,omitempty"`
 }
 
 // Window is one running container's interval.
@@ -68,6 +72,9 @@ type Learning struct {
 	PeakInterval   time.Duration `json:"peakInterval"`
 	OOMRatio       float64       `json:"oomRatio"`
 	OOMBytes       float64       `json:"oomBytes"`
+	// Decay is present where a history has, or is to have, half-lives that are not
+	// those of the flags.
+	Decay *Decay `json:"decay,omitempty"`
 }
 
 // Samples are one pod's usage at a time, by container.
