@@ -15,6 +15,14 @@ import (
 // Annotation is where a checkpoint has what its status has no place for.
 const Annotation = "autoscaling.quartet.dev/history"
 
+// TargetAnnotation is where a checkpoint says whose pods it was learned from, as
+// apiVersion/kind/name: so that another VPA of the same target finds it.
+const TargetAnnotation = "autoscaling.quartet.dev/target"
+
+// OrphanedAnnotation is since when the VPA of a checkpoint was seen to be gone, in
+// RFC 3339.
+const OrphanedAnnotation = "autoscaling.quartet.dev/orphaned"
+
 // largest bounds the annotation, in bytes: an object takes 256 KiB of them.
 const largest = 200 << 10
 

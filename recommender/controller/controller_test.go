@@ -57,8 +57,8 @@ func TestRecommendsAndKeepsHistory(t *testing.T) {
 	w.start()
 	w.pass(time.Now().Add(time.Minute), "100m", "128Mi")
 	after := w.history("orders")
-	if saved := w.checkpoints(); len(saved) != 1 || saved[0].Status.TotalSamplesCount != 2 {
-		t.Errorf("after a restart: %d checkpoints, %d samples, want 1 with 2", len(saved), saved[0].Status.TotalSamplesCount)
+	if saved := w.checkpoints(); len(saved) != 1 || after.Learned["app"].Samples != 2 {
+		t.Errorf("after a restart: %d checkpoints, %d samples, want 1 and 2", len(saved), after.Learned["app"].Samples)
 	}
 	if diff := cmp.Diff(before.Learned["app"].Memory, after.Learned["app"].Memory); diff != "" {
 		t.Errorf("a lower usage after the restart changed the peaks (-before +after):\n%s", diff)
@@ -165,10 +165,10 @@ func TestServesItsOwnOnly(t *testing.T) {
 
 func TestCollidingCheckpointNames(t *testing.T) {
 	w := newWorld(t)
-	c := w.passes.checkpoints
-	for _, o := range []owner{{namespace, "a-b", "c"}, {namespace, "a", "b-c"}} {
+	c := w.passes.histories.checkpoints
+	for _, o := range []owner{{types.NamespacedName{Namespace: namespace, Name: "a-b"}, "c"}, {types.NamespacedName{Namespace: namespace, Name: "a"}, "b-c"}} {
 		for range 2 {
-			if err := c.put(t.Context(), o, vpav1.VerticalPodAutoscalerCheckpointStatus{Version: "v3"}, "kept"); err != nil {
+			if err := c.put(t.Context(), o, content{status: vpav1.VerticalPodAutoscalerCheckpointStatus{Version: "v3"}, history: "kept"}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -179,17 +179,6 @@ func TestCollidingCheckpointNames(t *testing.T) {
 	}
 	if len(names) != 2 || names["a-b/c"] == names["a/b-c"] {
 		t.Errorf("checkpoints %v, want one for each", names)
-	}
-}
-
-func TestCleansUpAfterVPAs(t *testing.T) {
-	orphan := &vpav1.VerticalPodAutoscalerCheckpoint{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "gone-app", UID: "u"},
-		Spec: vpav1.VerticalPodAutoscalerCheckpointSpec{VPAObjectName: "gone", ContainerName: "app"}}
-	w := newWorld(t, vpa("orders"), orphan)
-	w.pass(time.Now(), "100m", "256Mi")
-	w.passes.clean(t.Context())
-	if left := w.checkpoints(); len(left) != 1 || left[0].Name != "orders-app" {
-		t.Errorf("%d checkpoints are left, want orders-app alone", len(left))
 	}
 }
 
@@ -246,11 +235,7 @@ func TestKilledContainerIsSeen(t *testing.T) {
 	p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "app", RestartCount: 1,
 		State:                corev1.ContainerState{Running: &corev1.ContainerStateRunning{}},
 		LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: "OOMKilled", FinishedAt: at}}}}
-	reduced, err := reducePod(p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := projectPod(reduced.(*corev1.Pod), nil).Containers["app"]
+	c := projectPod(recordPod(p), podUsage{}).Containers["app"]
 	if !c.Killed.Equal(at.Time) || c.Request != 200<<20 {
 		t.Errorf("container %+v, want killed at %s with a request of 200Mi", c, at)
 	}

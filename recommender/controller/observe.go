@@ -43,17 +43,14 @@ func (o *observer) Observe(ctx context.Context, unit decision.Unit, now time.Tim
 		s.TargetError = err.Error()
 		return s, nil
 	}
-	pods, err := o.pods.matching(unit.Namespace, selector)
-	if err != nil {
-		return estimator.Snapshot{}, err
-	}
+	pods := o.pods.matching(unit.Namespace, selector)
 	if len(pods) == 0 {
 		return s, nil
 	}
-	usage, err := v.pass.usage.get(ctx, unit.Namespace)
+	usage, err := v.pass.usageIn(ctx, unit.Namespace)
 	if err != nil {
 		s.UsageError = err.Error()
 	}
-	s.Pods = projectPods(pods, usage)
+	s.Pods = projectRecords(pods, usage)
 	return s, nil
 }

@@ -31,6 +31,8 @@ type Options struct {
 	MaxCPU, MaxMemory resource.QuantityValue
 	// Features are the feature gates.
 	Features featureflag.Options
+	// Pacing bounds writes.
+	Pacing Pacing
 	// Rules are the flags that decisions are made by.
 	Rules estimator.Config
 }
@@ -44,13 +46,13 @@ func NewOptions() *Options {
 	estimates := estimator.Estimates{Target: 0.9, Lower: 0.5, Upper: 0.95, Confidence: day, HalfLife: day, Round: 1}
 	return &Options{
 		Name: defaultName, Interval: time.Minute, GCInterval: 10 * time.Minute, CheckpointsTimeout: time.Minute, Workers: 10,
-		Features: featureflag.New(),
+		Features: featureflag.New(), Pacing: newPacing(),
 		Rules: estimator.Config{
 			Margin: 0.15, MinCPUMillicores: 25, MinMemoryMb: 250,
 			CPU: estimates, Memory: estimates,
 			PeakInterval: day, PeakIntervals: 8,
 			OOMRatio: 1.2, OOMBytes: 100 * 1024 * 1024,
-			CheckpointPeriod: time.Minute,
+			CheckpointPeriod: 10 * time.Minute, BoundsTolerance: 0.001,
 		},
 	}
 }
@@ -79,13 +81,16 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 		"The name of this recommender. It serves the VPAs that name it in spec.recommenders; under the name default also those that name none.")
 	fs.DurationVar(&o.Interval, flagInterval, o.Interval, "The time from one pass over all VPAs to the next.")
 	fs.DurationVar(&o.GCInterval, flagGCInterval, o.GCInterval, "The time between clean-ups of checkpoints whose VPA is gone.")
-	fs.DurationVar(&o.CheckpointsTimeout, flagCheckpointsTimeout, o.CheckpointsTimeout, "What writing the checkpoints of one VPA may take.")
+	fs.DurationVar(&o.CheckpointsTimeout, flagCheckpointsTimeout, o.CheckpointsTimeout, "What writing one checkpoint may take.")
 	fs.DurationVar(&o.Rules.CheckpointPeriod, flagCheckpointPeriod, o.Rules.CheckpointPeriod,
-		"The time between checkpoints of one VPA. A container killed for memory is written at once.")
+		"The time within which what was learned is in a checkpoint. Kills for memory and new peaks are written at once.")
 	fs.StringVar(&o.Storage, flagStorage, o.Storage, "Where history is kept. Only checkpoint is known, which empty means too.")
 	fs.IntVar(&o.Workers, flagWorkers, o.Workers, "How many VPAs are decided on at the same time.")
 	fs.StringVar(&o.Namespace, "vpa-object-namespace", o.Namespace, "The only namespace to look for VPAs in. Empty looks in all.")
 	fs.StringSliceVar(&o.Ignored, "ignored-vpa-object-namespaces", o.Ignored, "Namespaces whose VPAs are left alone, separated by commas.")
+	o.Pacing.addFlags(fs)
+	fs.Float64Var(&o.Rules.BoundsTolerance, flagBoundsTolerance, o.Rules.BoundsTolerance,
+		"The part by which bounds may move before a status of which nothing else changed is written again. 0 writes each change.")
 	o.addEstimateFlags(fs)
 }
 
@@ -151,6 +156,12 @@ func (o *Options) Validate() error {
 	}
 	if n := o.Rules.PeakIntervals; n < 1 || n > 1000 {
 		return runtimeflags.Invalid(flagPeakIntervals, "must be from 1 to 1000, is %d", n)
+	}
+	if err := o.Pacing.validate(); err != nil {
+		return err
+	}
+	if b := o.Rules.BoundsTolerance; !(b >= 0 && b < 1) {
+		return runtimeflags.Invalid(flagBoundsTolerance, "must be at least 0 and below 1, is %v", b)
 	}
 	return o.validateEstimates()
 }

@@ -4,20 +4,33 @@ import (
 	"context"
 	"sync"
 
+	"k8s.io/apimachinery/pkg/types"
 	vpav1 "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/apis/autoscaling.k8s.io/v1"
-	metricsapi "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 
 	"github.com/quartet-autoscaling/quartet/recommender/estimator"
 )
 
 // pass is what the turns of one pass share: what is asked for once.
 type pass struct {
-	// usage is by namespace and pod.
-	usage *once[map[string]*metricsapi.PodMetrics]
-	// checkpoints are by namespace.
-	checkpoints *once[[]vpav1.VerticalPodAutoscalerCheckpoint]
+	// usage is by namespace, or under none where wide, by pod.
+	usage *once[usages]
+	// wide tells that one question for the usage of all pods is better than one for
+	// each namespace.
+	wide bool
+	// archives are the checkpoints by namespace.
+	archives *once[*archive]
+	// targets are the objects by what they scale.
+	targets *once[map[string][]types.NamespacedName]
 	// twin is another recommender that was seen by its lease.
 	twin *once[*estimator.Writer]
+}
+
+// usageIn gives the usage of a namespace's pods, and maybe of others.
+func (p *pass) usageIn(ctx context.Context, namespace string) (usages, error) {
+	if p.wide {
+		namespace = ""
+	}
+	return p.usage.get(ctx, namespace)
 }
 
 // once loads a value for each key at its first use.
@@ -25,24 +38,24 @@ type once[T any] struct {
 	load func(ctx context.Context, key string) (T, error)
 
 	mu      sync.Mutex
-	entries map[string]*entry[T]
+	entries map[string]*loading[T]
 }
 
-type entry[T any] struct {
+type loading[T any] struct {
 	load  sync.Once
 	value T
 	err   error
 }
 
 func newOnce[T any](load func(ctx context.Context, key string) (T, error)) *once[T] {
-	return &once[T]{load: load, entries: map[string]*entry[T]{}}
+	return &once[T]{load: load, entries: map[string]*loading[T]{}}
 }
 
 func (o *once[T]) get(ctx context.Context, key string) (T, error) {
 	o.mu.Lock()
 	e := o.entries[key]
 	if e == nil {
-		e = &entry[T]{}
+		e = &loading[T]{}
 		o.entries[key] = e
 	}
 	o.mu.Unlock()
@@ -57,6 +70,8 @@ type visit struct {
 	// vpa is the object as it was last seen or written. It is shared and must not
 	// be changed.
 	vpa *vpav1.VerticalPodAutoscaler
+	// later tells that the status will be written outside of the turn.
+	later bool
 }
 
 type visitKey struct{}

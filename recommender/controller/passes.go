@@ -1,12 +1,16 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -31,16 +35,21 @@ type turns = loop.Loop[estimator.Snapshot, estimator.State, estimator.Decision]
 // passes turn all objects once an interval, and an object at once when it
 // appears or its spec changes.
 type passes struct {
-	vpas        *vpaCache
-	policies    *policies.Cache
-	loop        *turns
-	checkpoints *checkpoints
-	options     *Options
+	vpas      *vpaCache
+	policies  *policies.Cache
+	loop      *turns
+	histories *histories
+	// bounds is nil where each change of bounds is written at once.
+	bounds  *boundsWriter
+	options *Options
 	// acts tells whether checkpoints of VPAs that are gone may be removed.
 	acts    bool
 	metrics *metrics
 	newPass func() *pass
 	forget  func(decision.Unit)
+
+	// departed tells that an object went since checkpoints were last looked at.
+	departed atomic.Bool
 
 	mu sync.Mutex
 	// units are the objects that have had a turn.
@@ -52,7 +61,7 @@ type passes struct {
 
 // run makes passes until the context ends and the running turns have.
 func (p *passes) run(ctx context.Context) error {
-	p.units, p.changed, p.woken = map[types.NamespacedName]decision.Unit{}, map[types.NamespacedName]bool{}, make(chan struct{}, 1)
+	p.changed, p.woken = map[types.NamespacedName]bool{}, make(chan struct{}, 1)
 	registration, err := p.vpas.informer.AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
 		AddFunc: func(o any, initial bool) {
 			if !initial {
@@ -74,10 +83,15 @@ func (p *passes) run(ctx context.Context) error {
 	turning, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })()
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	beside.Go(func() { p.histories.queue.run(ctx, turning) })
+	if p.bounds != nil {
+		beside.Go(func() { p.bounds.queue.run(ctx, turning) })
+	}
+	beside.Go(func() { p.cleaning(ctx) })
 	every := time.NewTicker(p.options.Interval)
 	defer every.Stop()
-	clean := time.NewTicker(p.options.GCInterval)
-	defer clean.Stop()
 	p.pass(ctx, turning, p.all())
 	for {
 		select {
@@ -87,8 +101,6 @@ func (p *passes) run(ctx context.Context) error {
 			p.pass(ctx, turning, p.all())
 		case <-p.woken:
 			p.pass(ctx, turning, p.awaited())
-		case <-clean.C:
-			p.clean(ctx)
 		}
 	}
 }
@@ -131,6 +143,7 @@ func (p *passes) awaited() []types.NamespacedName {
 		keys = append(keys, key)
 	}
 	clear(p.changed)
+	slices.SortFunc(keys, compareNames)
 	return keys
 }
 
@@ -149,13 +162,30 @@ func (p *passes) all() []types.NamespacedName {
 	for key := range seen {
 		keys = append(keys, key)
 	}
+	// Namespace by namespace, so that what is asked for once is used up soon.
+	slices.SortFunc(keys, compareNames)
 	return keys
+}
+
+// manyNamespaces is more questions for usage than one for all pods is worth.
+const manyNamespaces = 8
+
+// namespaces counts those of keys in order.
+func namespaces(keys []types.NamespacedName) int {
+	n := 0
+	for i := range keys {
+		if i == 0 || keys[i].Namespace != keys[i-1].Namespace {
+			n++
+		}
+	}
+	return n
 }
 
 // pass turns the objects, several at a time, and begins none once ctx has ended.
 func (p *passes) pass(ctx, turning context.Context, keys []types.NamespacedName) {
 	start := time.Now()
 	shared := p.newPass()
+	shared.wide = p.options.Namespace == "" && namespaces(keys) > manyNamespaces
 	var working errgroup.Group
 	working.SetLimit(p.options.Workers)
 	for _, key := range keys {
@@ -209,11 +239,9 @@ func (p *passes) unit(ctx context.Context, key types.NamespacedName, shared *pas
 		return unit, true, nil
 	}
 	p.drop(key)
-	found, err := shared.checkpoints.get(ctx, key.Namespace)
-	if err != nil {
-		return unit, false, fmt.Errorf("read the history: %w", err)
+	if err := p.restore(ctx, unit, shared); err != nil {
+		return unit, false, err
 	}
-	p.loop.Restore(unit, p.checkpoints.read(ctx, unit, found))
 	p.mu.Lock()
 	p.units[key] = unit
 	p.mu.Unlock()
@@ -226,25 +254,53 @@ func (p *passes) drop(key types.NamespacedName) {
 	delete(p.units, key)
 	p.mu.Unlock()
 	if known {
+		p.departed.Store(true)
 		p.loop.Forget(unit)
-		p.checkpoints.forget(key)
 		p.forget(unit)
 	}
 }
 
-// clean removes checkpoints of VPAs that are gone, unless another recommender
-// is at work.
-func (p *passes) clean(ctx context.Context) {
+// cleaning cleans up checkpoints now and then. Where no VPA has gone, there is
+// nothing to clean up, and it looks only once in a while.
+func (p *passes) cleaning(ctx context.Context) {
+	every := time.NewTicker(p.options.GCInterval)
+	defer every.Stop()
+	const seldom = 6
+	waiting := 0
+	for round := 0; ; round++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		}
+		if p.departed.Swap(false) || waiting > 0 || round%seldom == 0 {
+			waiting = p.clean(ctx, time.Now())
+		}
+	}
+}
+
+// clean removes checkpoints of VPAs that are gone for long, unless another
+// recommender is at work, and tells how many are to be looked at again.
+func (p *passes) clean(ctx context.Context, now time.Time) (waiting int) {
 	if !p.acts {
-		return
+		return 0
 	}
 	if twin, err := p.newPass().twin.get(ctx, ""); err != nil || twin != nil {
-		return
+		return 1
 	}
-	err := p.checkpoints.clean(ctx, p.options.Namespace, func(namespace, vpa string) bool {
-		return p.vpas.any(namespace, vpa) == nil
-	})
-	if err != nil {
+	c := &cleaner{
+		checkpoints: p.histories.checkpoints, namespace: p.options.Namespace, grace: p.options.Pacing.GCGrace,
+		limit: p.histories.queue.limit,
+		gone:  func(namespace, vpa string) bool { return p.vpas.any(namespace, vpa) == nil },
+	}
+	waiting, err := c.clean(ctx, now)
+	if err != nil && ctx.Err() == nil {
 		telemetry.Logger(ctx).LogAttrs(ctx, slog.LevelError, "Could not clean up checkpoints", slog.Any("error", err))
+		waiting++
 	}
+	return waiting
+}
+
+func compareNames(a, b types.NamespacedName) int {
+	return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 }

@@ -2,117 +2,290 @@ package controller
 
 import (
 	"context"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"unique"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
-	coreinformers "k8s.io/client-go/informers/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/quartet-autoscaling/quartet/internal/kube"
+	"github.com/quartet-autoscaling/quartet/recommender/estimator"
 )
 
-// byLabel indexes pods by each of their labels within their namespace.
-const byLabel = "label"
-
-// oomKilled is the reason of a container that was killed for memory.
-const oomKilled = "OOMKilled"
-
-// podCache holds the pods that have been started, reduced to what is learned
-// from. It keeps what the caches of other components drop: how containers ended.
+// podCache holds the pods that have been started, as they are learned from. A pod
+// takes some hundred bytes in it: labels, which pods of a controller have in
+// common, are there once.
 type podCache struct {
-	informer cache.SharedIndexInformer
+	reflector *cache.Reflector
+	// killed hears of a pod of which a container was killed for memory, once for
+	// each kill. It must not block. Nil hears nothing.
+	killed func(*podRecord)
+
+	listed atomic.Bool
+	mu     sync.RWMutex
+	spaces map[string]*podSpace
 }
 
-func newPodCache(client kubernetes.Interface, namespace string) (*podCache, error) {
+// podRecord is what is kept of a pod. It is shared and must not be changed.
+type podRecord struct {
+	namespace, name string
+	labels          unique.Handle[string]
+	containers      []podContainer
+}
+
+// podContainer is a container without its usage.
+type podContainer struct {
+	name unique.Handle[string]
+	estimator.Container
+}
+
+// GetObjectMeta identifies the record as the object that it was made from.
+func (r *podRecord) GetObjectMeta() metav1.Object {
+	return &metav1.ObjectMeta{Namespace: r.namespace, Name: r.name}
+}
+
+// podSpace are the pods of a namespace.
+type podSpace struct {
+	pods map[string]*podRecord
+	// groups are pods by all of their labels, byLabel those by one of them.
+	groups  map[unique.Handle[string]]*podGroup
+	byLabel map[string][]*podGroup
+}
+
+// podGroup are pods of a namespace that have the same labels.
+type podGroup struct {
+	labels labels.Set
+	pods   []*podRecord
+}
+
+func newPodCache(client kubernetes.Interface, namespace string) *podCache {
+	c := &podCache{spaces: map[string]*podSpace{}}
 	started := fields.OneTermNotEqualSelector("status.phase", string(corev1.PodPending)).String()
-	informer := coreinformers.NewFilteredPodInformer(client, namespace, 0,
-		cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc, byLabel: labelKeys},
-		func(o *metav1.ListOptions) { o.FieldSelector = started })
-	if err := informer.SetTransform(reducePod); err != nil {
-		return nil, err
+	pods := client.CoreV1().Pods(namespace)
+	source := &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			o.FieldSelector = started
+			return pods.List(ctx, o)
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			o.FieldSelector = started
+			return pods.Watch(ctx, o)
+		},
 	}
-	return &podCache{informer: informer}, nil
+	c.reflector = cache.NewReflectorWithOptions(cache.ToListWatcherWithWatchListSemantics(source, client), &corev1.Pod{}, c,
+		cache.ReflectorOptions{Name: "pods"})
+	return c
 }
 
-func (c *podCache) run(ctx context.Context) { c.informer.RunWithContext(ctx) }
+func (c *podCache) run(ctx context.Context) { c.reflector.RunWithContext(ctx) }
 
-func (c *podCache) synced() bool { return c.informer.HasSynced() }
+func (c *podCache) synced() bool { return c.listed.Load() }
 
-// matching gives the pods of a namespace that the selector matches. Of pods it
-// looks only at those that have the label that a selector mostly asks for.
-func (c *podCache) matching(namespace string, selector labels.Selector) ([]*corev1.Pod, error) {
-	index, value := cache.NamespaceIndex, namespace
-	// The last label is mostly the one that tells instances apart.
-	if equal := kube.EqualLabels(selector); len(equal) > 0 {
-		index, value = byLabel, labelKey(namespace, equal[len(equal)-1])
+// matching gives the pods of a namespace that the selector matches. It looks only
+// at those that share the rarest label with the selector, where that asks for one.
+func (c *podCache) matching(namespace string, selector labels.Selector) []*podRecord {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	space := c.spaces[namespace]
+	if space == nil {
+		return nil
 	}
-	found, err := c.informer.GetIndexer().ByIndex(index, value)
-	if err != nil {
-		return nil, err
-	}
-	var pods []*corev1.Pod
-	for _, o := range found {
-		if pod, ok := o.(*corev1.Pod); ok && selector.Matches(labels.Set(pod.Labels)) {
-			pods = append(pods, pod)
+	var out []*podRecord
+	take := func(g *podGroup) {
+		if selector.Matches(g.labels) {
+			out = append(out, g.pods...)
 		}
 	}
-	return pods, nil
+	required := kube.EqualLabels(selector)
+	if len(required) == 0 {
+		for _, g := range space.groups {
+			take(g)
+		}
+		return out
+	}
+	fewest := space.byLabel[required[0]]
+	for _, label := range required[1:] {
+		if groups := space.byLabel[label]; len(groups) < len(fewest) {
+			fewest = groups
+		}
+	}
+	for _, g := range fewest {
+		take(g)
+	}
+	return out
 }
 
-func labelKey(namespace, label string) string { return namespace + "/" + label }
-
-func labelKeys(o any) ([]string, error) {
-	pod, ok := o.(*corev1.Pod)
-	if !ok {
-		return nil, nil
-	}
-	keys := make([]string, 0, len(pod.Labels))
-	for k, v := range pod.Labels {
-		keys = append(keys, labelKey(pod.Namespace, k+"="+v))
-	}
-	return keys, nil
+// knows tells whether there is such a pod.
+func (c *podCache) knows(namespace, name string) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	space := c.spaces[namespace]
+	return space != nil && space.pods[name] != nil
 }
 
-// reducePod keeps the names, labels and memory requests, and the last time that
-// each container was killed for memory.
-func reducePod(o any) (any, error) {
-	pod, ok := o.(*corev1.Pod)
-	if !ok {
+// Transformer makes the reflector keep records while it lists, and no pods.
+func (c *podCache) Transformer() cache.TransformFunc {
+	return func(o any) (any, error) {
+		if pod, ok := o.(*corev1.Pod); ok {
+			return recordPod(pod), nil
+		}
 		return o, nil
 	}
-	out := &corev1.Pod{}
-	out.Name, out.Namespace, out.UID = pod.Name, pod.Namespace, pod.UID
-	out.ResourceVersion, out.Labels = pod.ResourceVersion, pod.Labels
-	out.Status.Phase = pod.Status.Phase
-	out.Spec.Containers = make([]corev1.Container, len(pod.Spec.Containers))
-	for i, c := range pod.Spec.Containers {
-		out.Spec.Containers[i].Name = c.Name
-		if request, set := c.Resources.Requests[corev1.ResourceMemory]; set {
-			out.Spec.Containers[i].Resources.Requests = corev1.ResourceList{corev1.ResourceMemory: request}
-		}
-	}
-	for _, s := range pod.Status.ContainerStatuses {
-		if end := killed(&s); end != nil {
-			out.Status.ContainerStatuses = append(out.Status.ContainerStatuses, corev1.ContainerStatus{
-				Name: s.Name, LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
-					Reason: oomKilled, FinishedAt: end.FinishedAt,
-				}},
-			})
-		}
-	}
-	return out, nil
 }
 
-// killed gives the later one of the ends that the status tells of, where that
-// was for memory.
-func killed(s *corev1.ContainerStatus) *corev1.ContainerStateTerminated {
-	for _, end := range []*corev1.ContainerStateTerminated{s.State.Terminated, s.LastTerminationState.Terminated} {
-		if end != nil && end.Reason == oomKilled && !end.FinishedAt.IsZero() {
-			return end
-		}
+func recordOf(o any) *podRecord {
+	switch o := o.(type) {
+	case *podRecord:
+		return o
+	case *corev1.Pod:
+		return recordPod(o)
 	}
 	return nil
+}
+
+// Add is called by the reflector.
+func (c *podCache) Add(o any) error {
+	if r := recordOf(o); r != nil {
+		c.mu.Lock()
+		before := c.put(r)
+		c.mu.Unlock()
+		c.tell(before, r)
+	}
+	return nil
+}
+
+// Update is called by the reflector.
+func (c *podCache) Update(o any) error { return c.Add(o) }
+
+// Delete is called by the reflector.
+func (c *podCache) Delete(o any) error {
+	if r := recordOf(o); r != nil {
+		c.mu.Lock()
+		c.remove(r.namespace, r.name)
+		c.mu.Unlock()
+	}
+	return nil
+}
+
+// Replace is called by the reflector when it has listed all pods.
+func (c *podCache) Replace(all []any, _ string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before := c.spaces
+	c.spaces = make(map[string]*podSpace, len(before))
+	for _, o := range all {
+		if r := recordOf(o); r != nil {
+			c.put(r)
+			if space := before[r.namespace]; space != nil && space.pods[r.name] != nil {
+				c.tell(space.pods[r.name], r)
+			}
+		}
+	}
+	c.listed.Store(true)
+	return nil
+}
+
+// Resync is called by the reflector and means nothing here.
+func (c *podCache) Resync() error { return nil }
+
+// tell tells of a container that was killed since the pod was seen before.
+func (c *podCache) tell(before, after *podRecord) {
+	if c.killed == nil || before == nil {
+		return
+	}
+	for _, is := range after.containers {
+		i := slices.IndexFunc(before.containers, func(was podContainer) bool { return was.name == is.name })
+		if i >= 0 && is.Killed.After(before.containers[i].Killed) {
+			c.killed(after)
+			return
+		}
+	}
+}
+
+// put takes a record in and gives the one in whose place it comes.
+func (c *podCache) put(r *podRecord) *podRecord {
+	before := c.remove(r.namespace, r.name)
+	space := c.spaces[r.namespace]
+	if space == nil {
+		space = &podSpace{pods: map[string]*podRecord{}, groups: map[unique.Handle[string]]*podGroup{}, byLabel: map[string][]*podGroup{}}
+		c.spaces[r.namespace] = space
+	}
+	space.pods[r.name] = r
+	group := space.groups[r.labels]
+	if group == nil {
+		group = &podGroup{labels: split(r.labels.Value())}
+		space.groups[r.labels] = group
+		for _, label := range fieldsOf(r.labels.Value()) {
+			space.byLabel[label] = append(space.byLabel[label], group)
+		}
+	}
+	group.pods = append(group.pods, r)
+	return before
+}
+
+func (c *podCache) remove(namespace, name string) *podRecord {
+	space := c.spaces[namespace]
+	if space == nil || space.pods[name] == nil {
+		return nil
+	}
+	r := space.pods[name]
+	delete(space.pods, name)
+	group := space.groups[r.labels]
+	if group.pods = without(group.pods, r); len(group.pods) == 0 {
+		delete(space.groups, r.labels)
+		for _, label := range fieldsOf(r.labels.Value()) {
+			if space.byLabel[label] = without(space.byLabel[label], group); len(space.byLabel[label]) == 0 {
+				delete(space.byLabel, label)
+			}
+		}
+	}
+	if len(space.pods) == 0 {
+		delete(c.spaces, namespace)
+	}
+	return r
+}
+
+// without takes one out of a list that has it once, whose order means nothing.
+func without[T comparable](all []T, one T) []T {
+	i, last := slices.Index(all, one), len(all)-1
+	all[i] = all[last]
+	return slices.Delete(all, last, last+1)
+}
+
+// separator stands between the labels of joined ones: no label has it.
+const separator = "\x00"
+
+// join makes one text of labels, the same for the same labels.
+func join(set map[string]string) unique.Handle[string] {
+	all := make([]string, 0, len(set))
+	for key, value := range set {
+		all = append(all, key+"="+value)
+	}
+	slices.Sort(all)
+	return unique.Make(strings.Join(all, separator))
+}
+
+func fieldsOf(joined string) []string {
+	if joined == "" {
+		return nil
+	}
+	return strings.Split(joined, separator)
+}
+
+func split(joined string) labels.Set {
+	set := labels.Set{}
+	for _, label := range fieldsOf(joined) {
+		key, value, _ := strings.Cut(label, "=")
+		set[key] = value
+	}
+	return set
 }

@@ -4,10 +4,11 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unique"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	vpav1 "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/apis/autoscaling.k8s.io/v1"
-	metricsapi "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 
 	"github.com/quartet-autoscaling/quartet/recommender/estimator"
 )
@@ -17,9 +18,7 @@ const statusSubresource = "status"
 // projectVPA takes over what the rules look at.
 func projectVPA(vpa *vpav1.VerticalPodAutoscaler) estimator.VPA {
 	out := estimator.VPA{Namespace: vpa.Namespace, Name: vpa.Name, UID: string(vpa.UID), Generation: vpa.Generation}
-	if ref := vpa.Spec.TargetRef; ref != nil {
-		out.Target = estimator.Target{APIVersion: ref.APIVersion, Kind: ref.Kind, Name: ref.Name}
-	}
+	out.Target = projectTarget(vpa)
 	if vpa.Spec.ResourcePolicy != nil {
 		for i := range vpa.Spec.ResourcePolicy.ContainerPolicies {
 			out.Policies = append(out.Policies, projectPolicy(&vpa.Spec.ResourcePolicy.ContainerPolicies[i]))
@@ -40,6 +39,14 @@ func projectVPA(vpa *vpav1.VerticalPodAutoscaler) estimator.VPA {
 		}
 	}
 	return out
+}
+
+func projectTarget(vpa *vpav1.VerticalPodAutoscaler) estimator.Target {
+	ref := vpa.Spec.TargetRef
+	if ref == nil {
+		return estimator.Target{}
+	}
+	return estimator.Target{APIVersion: ref.APIVersion, Kind: ref.Kind, Name: ref.Name}
 }
 
 func projectPolicy(p *vpav1.ContainerResourcePolicy) estimator.Policy {
@@ -69,39 +76,58 @@ func amounts(list corev1.ResourceList) estimator.Amounts {
 
 func pointer(v int64) *int64 { return &v }
 
-// projectPods takes over the pods with their usage.
-func projectPods(pods []*corev1.Pod, usage map[string]*metricsapi.PodMetrics) map[string]estimator.Pod {
+// recordPod takes over what is learned from a pod, beside its usage.
+func recordPod(pod *corev1.Pod) *podRecord {
+	out := &podRecord{namespace: pod.Namespace, name: pod.Name, labels: join(pod.Labels),
+		containers: make([]podContainer, len(pod.Spec.Containers))}
+	for i, c := range pod.Spec.Containers {
+		request := c.Resources.Requests[corev1.ResourceMemory]
+		out.containers[i] = podContainer{name: unique.Make(c.Name), Container: estimator.Container{Request: request.Value()}}
+		for j := range pod.Status.ContainerStatuses {
+			if s := &pod.Status.ContainerStatuses[j]; s.Name == c.Name {
+				out.containers[i].Killed = killed(s)
+			}
+		}
+	}
+	return out
+}
+
+// oomKilled is the reason of a container that was killed for memory.
+const oomKilled = "OOMKilled"
+
+// killed is when the container was last killed for memory: the later one of the
+// ends that the status tells of.
+func killed(s *corev1.ContainerStatus) time.Time {
+	for _, end := range []*corev1.ContainerStateTerminated{s.State.Terminated, s.LastTerminationState.Terminated} {
+		if end != nil && end.Reason == oomKilled && !end.FinishedAt.IsZero() {
+			return utc(end.FinishedAt.Time)
+		}
+	}
+	return time.Time{}
+}
+
+// projectRecords takes over the pods with their usage.
+func projectRecords(pods []*podRecord, usage usages) map[string]estimator.Pod {
 	if len(pods) == 0 {
 		return nil
 	}
 	out := make(map[string]estimator.Pod, len(pods))
 	for _, pod := range pods {
-		out[pod.Name] = projectPod(pod, usage[pod.Name])
+		out[pod.name] = projectPod(pod, usage[types.NamespacedName{Namespace: pod.namespace, Name: pod.name}])
 	}
 	return out
 }
 
-func projectPod(pod *corev1.Pod, usage *metricsapi.PodMetrics) estimator.Pod {
-	out := estimator.Pod{Containers: make(map[string]estimator.Container, len(pod.Spec.Containers))}
-	for _, c := range pod.Spec.Containers {
-		request := c.Resources.Requests[corev1.ResourceMemory]
-		out.Containers[c.Name] = estimator.Container{Request: request.Value()}
-	}
-	for _, s := range pod.Status.ContainerStatuses {
-		if c, known := out.Containers[s.Name]; known && s.LastTerminationState.Terminated != nil {
-			c.Killed = utc(s.LastTerminationState.Terminated.FinishedAt.Time)
-			out.Containers[s.Name] = c
+func projectPod(pod *podRecord, usage podUsage) estimator.Pod {
+	out := estimator.Pod{Sampled: usage.at, Containers: make(map[string]estimator.Container, len(pod.containers))}
+	for _, c := range pod.containers {
+		container, name := c.Container, c.name.Value()
+		for _, u := range usage.containers {
+			if u.name == name {
+				container.Usage = u.Amounts
+			}
 		}
-	}
-	if usage == nil || usage.Timestamp.IsZero() {
-		return out
-	}
-	out.Sampled = utc(usage.Timestamp.Time)
-	for _, u := range usage.Containers {
-		if c, known := out.Containers[u.Name]; known {
-			c.Usage = amounts(u.Usage)
-			out.Containers[u.Name] = c
-		}
+		out.Containers[name] = container
 	}
 	return out
 }

@@ -22,6 +22,8 @@ type publisher struct {
 	recorder record.EventRecorder
 	store    *decisionapi.Store
 	metrics  *metrics
+	// bounds is nil where each change of bounds is written at once.
+	bounds *boundsWriter
 
 	// told are the warnings of each object's last turn.
 	told publishing.Warnings[estimator.Event]
@@ -32,17 +34,23 @@ type publisher struct {
 // Publish shows one decision and what became of it.
 func (p *publisher) Publish(ctx context.Context, d estimator.Decision, o decision.Outcome) {
 	v := visitOf(ctx)
-	p.store.Put(d.Unit, func() decisionapi.Decision { return decisionapi.Render(d.Decision, o, detail(d)) })
+	shown := d
+	// What was learned is not shown, and is most of a decision.
+	shown.Observed, shown.OnSuccess = estimator.Delta{}, estimator.Delta{}
+	p.store.Put(d.Unit, func() decisionapi.Decision { return decisionapi.Render(shown.Decision, o, detail(shown)) })
 	p.metrics.decided(d, o)
 	p.others.Note(d.Unit, d.Reason == estimator.ReasonOtherWriter)
 	p.log(ctx, d, o)
 	if v.vpa == nil {
 		return
 	}
+	if p.bounds != nil && !v.later {
+		p.bounds.done(d.Unit)
+	}
 	events := d.Events
 	if o.Result == decision.Failed {
 		events = append(events[:len(events):len(events)], estimator.Event{Type: estimator.Warning, Reason: "FailedUpdate", Message: o.Error})
-	} else if err := p.status.write(ctx, v, d); err != nil && ctx.Err() == nil {
+	} else if err := p.writeStatus(ctx, v, d); err != nil && ctx.Err() == nil {
 		// Where the action wrote the status already, this finds nothing to write.
 		telemetry.Logger(ctx).LogAttrs(ctx, slog.LevelError, "Could not write the status",
 			slog.String("vpa", d.Unit.Namespace+"/"+d.Unit.Name), slog.Any("error", err))
@@ -51,6 +59,14 @@ func (p *publisher) Publish(ctx context.Context, d estimator.Decision, o decisio
 	for _, e := range p.told.Fresh(d.Unit, events, d.At, warns) {
 		p.recorder.Event(kube.Reference(vpav1.SchemeGroupVersion.String(), d.Unit), e.Type, e.Reason, e.Message)
 	}
+}
+
+// writeStatus shows the conditions, and what else a turn without an action changes.
+func (p *publisher) writeStatus(ctx context.Context, v *visit, d estimator.Decision) error {
+	if v.later {
+		return nil
+	}
+	return p.status.write(ctx, v, d)
 }
 
 func (p *publisher) log(ctx context.Context, d estimator.Decision, o decision.Outcome) {
@@ -86,6 +102,9 @@ func (p *publisher) forget(unit decision.Unit) {
 	p.metrics.forget(unit)
 	p.told.Forget(unit)
 	p.others.Forget(unit)
+	if p.bounds != nil {
+		p.bounds.done(unit)
+	}
 }
 
 // otherWriters tells, for the readiness, what is left to other recommenders.

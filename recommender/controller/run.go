@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/types"
 	vpaclient "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/client/clientset/versioned"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
@@ -13,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/quartet-autoscaling/quartet/internal/component"
+	"github.com/quartet-autoscaling/quartet/internal/decision"
 	"github.com/quartet-autoscaling/quartet/internal/decisionapi"
 	"github.com/quartet-autoscaling/quartet/internal/health"
 	"github.com/quartet-autoscaling/quartet/internal/kube"
@@ -33,12 +35,19 @@ const (
 	apiComponent = "recommender"
 )
 
+// The default limits of requests let 10,000 new objects be written within seconds.
+// What is written again and again has limits of its own: see Pacing.
+const (
+	apiQPS   = 1000
+	apiBurst = 2000
+)
+
 type writer = ledger.Writer[estimator.Snapshot, estimator.State, estimator.Decision]
 
 // NewCommand makes the binary.
 func NewCommand() *runtimeflags.Command {
 	options := NewOptions()
-	return component.NewCommand(component.Config{
+	c := component.NewCommand(component.Config{
 		Name: name, Kind: runtimeflags.Acting, Options: options,
 		Short:     "learns what containers use and recommends requests in VerticalPodAutoscalers",
 		Decisions: decisionapi.StoreConfig{Component: apiComponent, Kind: estimator.Kind},
@@ -50,6 +59,8 @@ func NewCommand() *runtimeflags.Command {
 			return c.work(frame), nil
 		},
 	})
+	c.Flags.KubeAPIQPS, c.Flags.KubeAPIBurst = apiQPS, apiBurst
+	return c
 }
 
 // settings are the parsed flags.
@@ -97,7 +108,7 @@ func connect(config *rest.Config) (clients, error) {
 	if c.dynamic, err = dynamic.NewForConfig(config); err != nil {
 		return c, fmt.Errorf("make a client for targets: %w", err)
 	}
-	if c.usage, err = resourceclient.NewForConfig(config); err != nil {
+	if c.usage, err = resourceclient.NewForConfig(kube.Protobuf(config)); err != nil {
 		return c, fmt.Errorf("make a client for resource metrics: %w", err)
 	}
 	if c.own, err = policies.NewClient(config); err != nil {
@@ -115,9 +126,7 @@ func (c *controller) build(ctx context.Context, frame *component.Frame) error {
 	if c.vpas, err = newVPACache(c.clients.vpas, c.options); err != nil {
 		return err
 	}
-	if c.pods, err = newPodCache(c.clients.typed, c.options.Namespace); err != nil {
-		return err
-	}
+	c.pods = newPodCache(c.clients.typed, c.options.Namespace)
 	if c.policies, err = policies.New(c.clients.own); err != nil {
 		return err
 	}
@@ -141,13 +150,16 @@ func (c *controller) assemble(ctx context.Context) error {
 	c.policyStatuses = &policyStatuses{
 		policies: c.policies, vpas: c.vpas, only: c.options.Namespace, own: c.clients.own, recorder: c.publisher.recorder,
 	}
-	history := &checkpoints{
-		client: c.clients.vpas.AutoscalingV1(), timeout: c.options.CheckpointsTimeout, objects: map[owner]object{},
+	histories := newHistories(&checkpoints{
+		client: c.clients.vpas.AutoscalingV1(), objects: map[types.NamespacedName]map[string]object{},
 		schemes: checkpoint.Schemes{CPU: estimator.CPUScheme(rules.CPU.HalfLife), Memory: estimator.MemoryScheme(rules.Memory.HalfLife)},
+	}, c.options)
+	if perSecond := c.options.Pacing.BoundsWrites; perSecond > 0 {
+		c.publisher.bounds = newBoundsWriter(c.publisher.status, c.vpas, perSecond)
 	}
-	acting := &actuator{status: c.publisher.status, checkpoints: history, config: rules}
 	config := loop.Config[estimator.Snapshot, estimator.State, estimator.Decision]{
-		Rules: estimator.Rules(), Actuator: acting, Publisher: c.publisher,
+		Rules: estimator.Rules(), Publisher: c.publisher, Keeper: histories,
+		Actuator: &actuator{status: c.publisher.status, bounds: c.publisher.bounds},
 		Observer: &observer{
 			mode: string(c.flags.Mode), config: rules, vpas: c.vpas, pods: c.pods, policies: c.policies,
 			targets: newTargets(ctx, c.clients.dynamic, c.clients.scales, c.options.Namespace),
@@ -157,17 +169,18 @@ func (c *controller) assemble(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	acting.state = turning.State
 	c.passes = &passes{
-		vpas: c.vpas, policies: c.policies, loop: turning, checkpoints: history, options: c.options, acts: c.flags.Mode.Acts(),
-		metrics: c.publisher.metrics, forget: c.publisher.forget,
-		newPass: func() *pass {
-			return &pass{
-				usage:       newOnce(usageOf(c.clients.usage)),
-				checkpoints: newOnce(history.list),
-				twin:        newOnce(twinBy(c.clients.typed.CoordinationV1(), c.elector.Identity())),
-			}
-		},
+		vpas: c.vpas, policies: c.policies, loop: turning, histories: histories, bounds: c.publisher.bounds,
+		options: c.options, acts: c.flags.Mode.Acts(),
+		metrics: c.publisher.metrics, forget: c.publisher.forget, units: map[types.NamespacedName]decision.Unit{},
+	}
+	c.passes.newPass = func() *pass {
+		return &pass{
+			usage:    newOnce(usageOf(c.clients.usage, c.pods.knows)),
+			archives: newOnce(histories.checkpoints.load),
+			targets:  newOnce(c.passes.byTarget),
+			twin:     newOnce(twinBy(c.clients.typed.CoordinationV1(), c.elector.Identity())),
+		}
 	}
 	return nil
 }

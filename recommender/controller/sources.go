@@ -10,32 +10,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
-	metricsapi "k8s.io/metrics/pkg/apis/metrics/v1beta1"
-	resourceclient "k8s.io/metrics/pkg/client/clientset/versioned/typed/metrics/v1beta1"
 
 	"github.com/quartet-autoscaling/quartet/internal/telemetry"
 	"github.com/quartet-autoscaling/quartet/recommender/estimator"
 )
-
-// metricsTimeout ends a query of the metrics API that does not answer.
-const metricsTimeout = 30 * time.Second
-
-// usageOf lists the usage of a namespace's pods, by pod.
-func usageOf(client resourceclient.PodMetricsesGetter) func(context.Context, string) (map[string]*metricsapi.PodMetrics, error) {
-	return func(ctx context.Context, namespace string) (map[string]*metricsapi.PodMetrics, error) {
-		ctx, cancel := context.WithTimeout(ctx, metricsTimeout)
-		defer cancel()
-		found, err := client.PodMetricses(namespace).List(ctx, metav1.ListOptions{})
-		if err != nil {
-			return nil, err
-		}
-		byPod := make(map[string]*metricsapi.PodMetrics, len(found.Items))
-		for i := range found.Items {
-			byPod[found.Items[i].Name] = &found.Items[i]
-		}
-		return byPod, nil
-	}
-}
 
 // upstreamLeases are the leases that the upstream recommender elects its leader
 // by: the present name, and the one of earlier versions.

@@ -29,21 +29,12 @@ type statusWriter struct {
 // written object in the visit. The object may have moved on since it was cached:
 // then the decision is laid over what it is now.
 func (w *statusWriter) write(ctx context.Context, v *visit, d estimator.Decision) error {
-	client := w.client.VerticalPodAutoscalers(v.vpa.Namespace)
 	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
-		status := newStatus(&v.vpa.Status, d)
-		if equality.Semantic.DeepEqual(v.vpa.Status, status) {
-			return nil
-		}
-		// A shallow copy: nothing that it shares with the cache is changed.
-		object := *v.vpa
-		object.ManagedFields, object.Status = nil, status
-		written, err := client.UpdateStatus(ctx, &object, metav1.UpdateOptions{FieldManager: fieldManager})
+		err := w.try(ctx, v, d)
 		if err == nil {
-			v.vpa = written
 			return nil
 		}
-		latest, getErr := client.Get(ctx, v.vpa.Name, metav1.GetOptions{})
+		latest, getErr := w.client.VerticalPodAutoscalers(v.vpa.Namespace).Get(ctx, v.vpa.Name, metav1.GetOptions{})
 		if getErr == nil && latest.UID == v.vpa.UID {
 			v.vpa = latest
 		}
@@ -51,16 +42,35 @@ func (w *statusWriter) write(ctx context.Context, v *visit, d estimator.Decision
 	})
 }
 
+// try writes once, over the object as the visit has it.
+func (w *statusWriter) try(ctx context.Context, v *visit, d estimator.Decision) error {
+	status := newStatus(&v.vpa.Status, d)
+	if equality.Semantic.DeepEqual(v.vpa.Status, status) {
+		return nil
+	}
+	// A shallow copy: nothing that it shares with the cache is changed.
+	object := *v.vpa
+	object.ManagedFields, object.Status = nil, status
+	written, err := w.client.VerticalPodAutoscalers(object.Namespace).UpdateStatus(ctx, &object, metav1.UpdateOptions{FieldManager: fieldManager})
+	if err == nil {
+		v.vpa = written
+	}
+	return err
+}
+
 // newStatus lays a decision over the status that the object has. The result
 // shares nothing that is changed with it.
 func newStatus(old *vpav1.VerticalPodAutoscalerStatus, d estimator.Decision) vpav1.VerticalPodAutoscalerStatus {
 	status := *old
 	status.Conditions = newConditions(old.Conditions, d)
-	if d.Status.Scope != estimator.ScopeAll {
+	if d.Status.Scope == estimator.ScopeConditions {
 		return status
 	}
 	generation := d.Status.ObservedGeneration
 	status.ObservedGeneration = &generation
+	if d.Status.Scope == estimator.ScopeUnmoved {
+		return status
+	}
 	status.Recommendation = &vpav1.RecommendedPodResources{}
 	for _, c := range d.To {
 		status.Recommendation.ContainerRecommendations = append(status.Recommendation.ContainerRecommendations,

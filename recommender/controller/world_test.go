@@ -28,7 +28,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/quartet-autoscaling/quartet/internal/decision"
 	"github.com/quartet-autoscaling/quartet/internal/decisionapi"
 	"github.com/quartet-autoscaling/quartet/internal/kube"
 	"github.com/quartet-autoscaling/quartet/internal/leader"
@@ -73,9 +72,7 @@ func (w *world) start() {
 	if c.vpas, err = newVPACache(c.clients.vpas, c.options); err != nil {
 		w.t.Fatal(err)
 	}
-	if c.pods, err = newPodCache(c.clients.typed, ""); err != nil {
-		w.t.Fatal(err)
-	}
+	c.pods = newPodCache(c.clients.typed, "")
 	metrics, err := newMetrics(prometheus.NewRegistry())
 	if err != nil {
 		w.t.Fatal(err)
@@ -87,7 +84,6 @@ func (w *world) start() {
 	if err := c.assemble(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
-	c.passes.units = map[types.NamespacedName]decision.Unit{}
 	go c.pods.run(w.t.Context())
 	go c.vpas.run(w.t.Context())
 	if !cache.WaitForCacheSync(w.t.Context().Done(), c.pods.synced, c.vpas.synced) {
@@ -96,8 +92,8 @@ func (w *world) start() {
 	w.controller = c
 }
 
-// pass measures the pod's usage and makes one pass.
-func (w *world) pass(at time.Time, cpu, memory string) {
+// use is what the pod is measured to use.
+func (w *world) use(at time.Time, cpu, memory string) {
 	w.t.Helper()
 	list := &metricsapi.PodMetricsList{Items: []metricsapi.PodMetrics{{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "orders-1"}, Timestamp: metav1.NewTime(at),
@@ -106,7 +102,46 @@ func (w *world) pass(at time.Time, cpu, memory string) {
 		}}},
 	}}}
 	w.usage.PrependReactor("list", "pods", func(clienttesting.Action) (bool, runtime.Object, error) { return true, list, nil })
+}
+
+// turn makes a pass without the writes that wait after it.
+func (w *world) turn(at time.Time, cpu, memory string) {
+	w.t.Helper()
+	w.use(at, cpu, memory)
 	w.passes.pass(w.t.Context(), w.t.Context(), w.passes.all())
+}
+
+// pass measures the pod's usage, makes one pass and the writes that wait after it.
+func (w *world) pass(at time.Time, cpu, memory string) {
+	w.t.Helper()
+	w.turn(at, cpu, memory)
+	w.write()
+}
+
+// until waits for what a cache is about to see.
+func (w *world) until(what string, holds func() bool) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
+	defer cancel()
+	for !holds() {
+		select {
+		case <-ctx.Done():
+			w.t.Fatalf("waited in vain until %s", what)
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// write makes the writes that wait.
+func (w *world) write() {
+	drain(w.t.Context(), w.passes.histories.queue)
+	drain(w.t.Context(), w.passes.bounds.queue)
+}
+
+func drain[K comparable](ctx context.Context, queue *paced[K]) {
+	for next := queue.pop(true); next != nil; next = queue.pop(true) {
+		queue.do(ctx, next)
+	}
 }
 
 func (w *world) vpa() *vpav1.VerticalPodAutoscaler {
@@ -137,19 +172,11 @@ func (w *world) history(name string) estimator.State {
 // seen waits until the cache has what was written last.
 func (w *world) seen() {
 	w.t.Helper()
-	want := w.vpa()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
-	defer cancel()
-	for ctx.Err() == nil {
-		if have := w.vpas.any(namespace, "orders"); have != nil && len(have.Status.Conditions) == len(want.Status.Conditions) {
-			return
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(time.Millisecond):
-		}
-	}
-	w.t.Fatal("the cache does not see what was written")
+	want := len(w.vpa().Status.Conditions)
+	w.until("the cache sees what was written", func() bool {
+		have := w.vpas.any(namespace, "orders")
+		return have != nil && len(have.Status.Conditions) == want
+	})
 }
 
 func vpa(name string) *vpav1.VerticalPodAutoscaler {

@@ -57,8 +57,6 @@ type turn struct {
 	// withheld tells that another recommender is at work, and why then.
 	withheld bool
 	why      string
-	// killed tells that a kill for memory was learned.
-	killed bool
 	// young are containers whose history is short, sorted.
 	young []string
 }
@@ -79,6 +77,7 @@ func Decide(s Snapshot, state State) Decision {
 	}
 	t.conclude()
 	t.show()
+	t.settle()
 	return t.d
 }
 
@@ -194,7 +193,6 @@ func learnKills(t *turn) {
 	if len(kills) == 0 {
 		return
 	}
-	t.killed = true
 	t.learn(func(d *Delta) { d.Kills = kills })
 }
 
@@ -231,20 +229,6 @@ func forget(t *turn) {
 	if len(t.d.Observed.Ended)+len(t.d.Observed.Expired) > 0 {
 		t.after = Apply(t.state, t.d.Observed)
 	}
-}
-
-func checkpoint(t *turn) {
-	period := t.s.Config.CheckpointPeriod
-	if period == 0 || t.withheld || t.s.Mode != ModeAuto || t.d.Observed.Learning == nil {
-		return
-	}
-	// A kill is written at once: it is rare and worth the most.
-	// A tenth earlier counts too, so that a pass that came early is no pass missed.
-	if !t.killed && t.s.Now.Sub(t.state.Checkpointed) < period-period/10 {
-		return
-	}
-	t.d.Checkpoints = slices.Sorted(maps.Keys(t.after.Learned))
-	t.d.OnSuccess.Checkpointed = t.s.Now
 }
 
 func (t *turn) fault(source, reason, message string) {

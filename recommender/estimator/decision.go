@@ -24,6 +24,9 @@ type Decision struct {
 	Status Status `json:"status"`
 	// Checkpoints are the containers whose history is to be written, sorted.
 	Checkpoints []string `json:"checkpoints,omitempty"`
+	// Urgent are those of Checkpoints that are to be written at once, sorted: what
+	// they learned is rare and would be missed most.
+	Urgent []string `json:"urgent,omitempty"`
 	// Events are those that do not depend on the outcome.
 	Events []Event `json:"events,omitempty"`
 }
@@ -35,6 +38,9 @@ type Scope string
 const (
 	// ScopeConditions: the listed conditions and nothing else.
 	ScopeConditions Scope = "Conditions"
+	// ScopeUnmoved: the conditions and the observed generation. The recommendation
+	// stays as it is shown.
+	ScopeUnmoved Scope = "Unmoved"
 	// ScopeAll: the conditions and the recommendation.
 	ScopeAll Scope = "All"
 )

@@ -44,11 +44,13 @@ func Apply(s State, d Delta) State {
 	if !d.Checkpointed.IsZero() {
 		s.Checkpointed = d.Checkpointed
 	}
+	s.Unsaved = without(s.Unsaved, d.Saved)
 	if d.Learning == nil && len(d.Ended) == 0 && len(d.Expired) == 0 {
 		return s
 	}
 	l := &learner{from: s, to: State{
 		Learned: orEmpty(maps.Clone(s.Learned)), Windows: orEmpty(maps.Clone(s.Windows)), Checkpointed: s.Checkpointed,
+		Unsaved: s.Unsaved,
 	}, touched: map[string]*Learned{}}
 	if d.Learning != nil {
 		l.config = *d.Learning
@@ -61,6 +63,7 @@ func Apply(s State, d Delta) State {
 		l.noteHalfLives(learned)
 		l.to.Learned[container] = *learned
 	}
+	l.to.Unsaved = without(with(s.Unsaved, l.touched), d.Expired)
 	for _, pod := range d.Ended {
 		delete(l.to.Windows, pod)
 	}

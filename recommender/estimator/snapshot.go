@@ -50,8 +50,12 @@ type Config struct {
 	// given more than it had: by the ratio, and by as many bytes at least.
 	OOMRatio float64 `json:"oomRatio"`
 	OOMBytes float64 `json:"oomBytes"`
-	// CheckpointPeriod is the time between checkpoints; 0 writes none.
+	// CheckpointPeriod is the time within which what was learned is to be in a
+	// checkpoint; 0 writes none.
 	CheckpointPeriod time.Duration `json:"checkpointPeriod,omitempty"`
+	// BoundsTolerance is the part by which bounds alone may differ from those that
+	// the status shows before it is written again; 0 writes each change.
+	BoundsTolerance float64 `json:"boundsTolerance,omitempty"`
 }
 
 // Estimates are the flags of one resource.

@@ -15,8 +15,10 @@ type State struct {
 	// Windows are the running intervals of each pod's containers, by pod and
 	// container.
 	Windows map[string]map[string]Window `json:"windows,omitempty"`
-	// Checkpointed is when checkpoints were last written.
+	// Checkpointed is when all that was learned was last handed over to be written.
 	Checkpointed time.Time `json:"checkpointed,omitzero"`
+	// Unsaved are the containers that learned since they were handed over, sorted.
+	Unsaved []string `json:"unsaved,omitempty"`
 }
 
 // Learned is the usage of all containers of one name.
@@ -63,6 +65,8 @@ type Delta struct {
 	// sorted.
 	Expired      []string  `json:"expired,omitempty"`
 	Checkpointed time.Time `json:"checkpointed,omitzero"`
+	// Saved are containers whose history was handed over to be written, sorted.
+	Saved []string `json:"saved,omitempty"`
 }
 
 // Learning is the part of the configuration that folding depends on.

@@ -50,6 +50,10 @@ func NewScheme(buckets Buckets, epsilon float64, halfLife time.Duration) *Scheme
 // Buckets is the number of buckets.
 func (s *Scheme) Buckets() int { return s.buckets.count }
 
+// Bucket is the one that a value belongs to: values of one bucket leave the same
+// behind.
+func (s *Scheme) Bucket(value float64) int { return s.buckets.find(value) }
+
 // Add puts a sample of the weight into the bucket of the value.
 func (s *Scheme) Add(h *Histogram, value, weight float64, at time.Time) {
 	weight = float64(weight * s.factor(h, at))
