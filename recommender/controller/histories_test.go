@@ -1,8 +1,10 @@
 package controller
 
 import (
+	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -297,4 +299,31 @@ func TestLimitsOfRequestsLeaveRoomForAPass(t *testing.T) {
 	if flags.KubeAPIQPS < 1000 || flags.KubeAPIBurst < 2000 {
 		t.Errorf("%v requests a second and %d at once", flags.KubeAPIQPS, flags.KubeAPIBurst)
 	}
+}
+
+// TestAKillWakesItsObject: the turn after a kill for memory does not wait for the
+// pass.
+func TestAKillWakesItsObject(t *testing.T) {
+	w := newWorld(t, vpa("orders"))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- w.passes.run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	w.use(time.Now(), "100m", "256Mi")
+	w.until("the first pass was made", func() bool { return condition(w.vpa(), estimator.RecommendationProvided) != nil })
+	p := pod()
+	p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "app",
+		LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: "OOMKilled", FinishedAt: metav1.Now()}}}}
+	if _, err := w.kube.CoreV1().Pods(namespace).UpdateStatus(t.Context(), p, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	w.until("the kill is in the checkpoint", func() bool {
+		c := w.checkpoint("orders")
+		return c != nil && strings.Contains(c.Annotations[checkpoint.Annotation], "oomPeak")
+	})
 }

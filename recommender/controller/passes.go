@@ -32,11 +32,16 @@ const grace = 3 * time.Second
 
 type turns = loop.Loop[estimator.Snapshot, estimator.State, estimator.Decision]
 
+// gather is the time between passes over objects that changed or whose pods were
+// killed.
+const gather = time.Second
+
 // passes turn all objects once an interval, and an object at once when it
 // appears or its spec changes.
 type passes struct {
 	vpas      *vpaCache
 	policies  *policies.Cache
+	targets   *targets
 	loop      *turns
 	histories *histories
 	// bounds is nil where each change of bounds is written at once.
@@ -57,11 +62,15 @@ type passes struct {
 	// changed are to have a turn before the next pass, and woken tells of it.
 	changed map[types.NamespacedName]bool
 	woken   chan struct{}
+	// killed are pods of which a container was killed for memory since.
+	killed []*podRecord
 }
 
 // run makes passes until the context ends and the running turns have.
 func (p *passes) run(ctx context.Context) error {
+	p.mu.Lock()
 	p.changed, p.woken = map[types.NamespacedName]bool{}, make(chan struct{}, 1)
+	p.mu.Unlock()
 	registration, err := p.vpas.informer.AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
 		AddFunc: func(o any, initial bool) {
 			if !initial {
@@ -93,6 +102,7 @@ func (p *passes) run(ctx context.Context) error {
 	every := time.NewTicker(p.options.Interval)
 	defer every.Stop()
 	p.pass(ctx, turning, p.all())
+	var last time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -100,7 +110,13 @@ func (p *passes) run(ctx context.Context) error {
 		case <-every.C:
 			p.pass(ctx, turning, p.all())
 		case <-p.woken:
-			p.pass(ctx, turning, p.awaited())
+			// What comes at once is answered together.
+			if early := time.Until(last.Add(gather)); early > 0 {
+				time.AfterFunc(early, p.alarm)
+				continue
+			}
+			p.pass(ctx, turning, p.awaited(ctx))
+			last = time.Now()
 		}
 	}
 }
@@ -118,10 +134,7 @@ func (p *passes) wakeKey(key types.NamespacedName) {
 	p.mu.Lock()
 	p.changed[key] = true
 	p.mu.Unlock()
-	select {
-	case p.woken <- struct{}{}:
-	default:
-	}
+	p.alarm()
 }
 
 // wakeChanged wakes for an object whose spec was edited. Our own writes of its
@@ -134,10 +147,14 @@ func (p *passes) wakeChanged(before, after any) {
 	}
 }
 
-// awaited takes the objects that changed.
-func (p *passes) awaited() []types.NamespacedName {
+// awaited takes the objects that changed, and those whose pods were killed.
+func (p *passes) awaited(ctx context.Context) []types.NamespacedName {
+	struck := p.struck(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for _, key := range struck {
+		p.changed[key] = true
+	}
 	keys := make([]types.NamespacedName, 0, len(p.changed))
 	for key := range p.changed {
 		keys = append(keys, key)

@@ -157,12 +157,13 @@ func (c *controller) assemble(ctx context.Context) error {
 	if perSecond := c.options.Pacing.BoundsWrites; perSecond > 0 {
 		c.publisher.bounds = newBoundsWriter(c.publisher.status, c.vpas, perSecond)
 	}
+	targets := newTargets(ctx, c.clients.dynamic, c.clients.scales, c.options.Namespace)
 	config := loop.Config[estimator.Snapshot, estimator.State, estimator.Decision]{
 		Rules: estimator.Rules(), Publisher: c.publisher, Keeper: histories,
 		Actuator: &actuator{status: c.publisher.status, bounds: c.publisher.bounds},
 		Observer: &observer{
 			mode: string(c.flags.Mode), config: rules, vpas: c.vpas, pods: c.pods, policies: c.policies,
-			targets: newTargets(ctx, c.clients.dynamic, c.clients.scales, c.options.Namespace),
+			targets: targets,
 		},
 	}
 	turning, err := component.NewLoop(ctx, config, c.ledger)
@@ -170,10 +171,11 @@ func (c *controller) assemble(ctx context.Context) error {
 		return err
 	}
 	c.passes = &passes{
-		vpas: c.vpas, policies: c.policies, loop: turning, histories: histories, bounds: c.publisher.bounds,
+		vpas: c.vpas, policies: c.policies, targets: targets, loop: turning, histories: histories, bounds: c.publisher.bounds,
 		options: c.options, acts: c.flags.Mode.Acts(),
 		metrics: c.publisher.metrics, forget: c.publisher.forget, units: map[types.NamespacedName]decision.Unit{},
 	}
+	c.pods.killed = c.passes.wakeKilled
 	c.passes.newPass = func() *pass {
 		return &pass{
 			usage:    newOnce(usageOf(c.clients.usage, c.pods.knows)),

@@ -12,8 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/dynamic/dynamicinformer"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/quartet-autoscaling/quartet/internal/kube"
@@ -44,12 +44,12 @@ type targets struct {
 	scales  *kube.Scales
 	only    string
 	mu      sync.Mutex
-	watched map[schema.GroupVersionResource]cache.SharedIndexInformer
+	watched map[schema.GroupVersionResource]*targetCache
 }
 
 func newTargets(life context.Context, client dynamic.Interface, scales *kube.Scales, namespace string) *targets {
 	return &targets{life: life, client: client, scales: scales, only: namespace,
-		watched: map[schema.GroupVersionResource]cache.SharedIndexInformer{}}
+		watched: map[schema.GroupVersionResource]*targetCache{}}
 }
 
 // selector gives the selector of the target's pods. Errors are for the object's
@@ -66,7 +66,7 @@ func (t *targets) selector(ctx context.Context, namespace string, ref estimator.
 	if !known {
 		return t.scaled(ctx, namespace, ref)
 	}
-	object, err := t.object(ctx, resource, namespace+"/"+ref.Name)
+	object, err := t.object(ctx, resource, types.NamespacedName{Namespace: namespace, Name: ref.Name})
 	if err != nil {
 		return nil, cannotRead(err)
 	}
@@ -77,11 +77,10 @@ func (t *targets) selector(ctx context.Context, namespace string, ref estimator.
 		return nil, &configError{text: fmt.Sprintf("The target %s.%s/%s has a parent controller but it should point to a topmost well-known or scalable controller",
 			ref.APIVersion, ref.Kind, ref.Name)}
 	}
-	selector, err := selectorOf(object, ref.Kind)
-	if err != nil {
-		return nil, cannotRead(err)
+	if object.err != nil {
+		return nil, cannotRead(object.err)
 	}
-	return selector, nil
+	return object.selector, nil
 }
 
 // configError is what is wrong with a target, as the condition says it: in the
@@ -111,60 +110,29 @@ func (t *targets) scaled(ctx context.Context, namespace string, ref estimator.Ta
 }
 
 // object finds a target in the cache of its kind; nil where there is none.
-func (t *targets) object(ctx context.Context, resource schema.GroupVersionResource, key string) (*unstructured.Unstructured, error) {
-	informer, err := t.informer(resource)
-	if err != nil {
-		return nil, err
-	}
-	wait, cancel := context.WithTimeout(ctx, syncTimeout)
-	defer cancel()
-	if !cache.WaitForCacheSync(wait.Done(), informer.HasSynced) {
-		return nil, fmt.Errorf("%s are not listed yet", resource.Resource)
-	}
-	o, found, err := informer.GetIndexer().GetByKey(key)
-	if err != nil || !found {
-		return nil, err
-	}
-	object, _ := o.(*unstructured.Unstructured)
-	return object, nil
-}
-
-func (t *targets) informer(resource schema.GroupVersionResource) (cache.SharedIndexInformer, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if informer := t.watched[resource]; informer != nil {
-		return informer, nil
-	}
-	informer := dynamicinformer.NewFilteredDynamicInformer(t.client, resource, t.only, 0, cache.Indexers{}, nil).Informer()
-	if err := informer.SetTransform(reduceTarget); err != nil {
-		return nil, err
-	}
-	t.watched[resource] = informer
-	go informer.RunWithContext(t.life)
-	return informer, nil
-}
-
-// reduceTarget keeps the name, the owners and the selector.
-func reduceTarget(o any) (any, error) {
-	object, ok := o.(*unstructured.Unstructured)
-	if !ok {
-		return o, nil
-	}
-	out := &unstructured.Unstructured{Object: map[string]any{}}
-	out.SetAPIVersion(object.GetAPIVersion())
-	out.SetKind(object.GetKind())
-	out.SetNamespace(object.GetNamespace())
-	out.SetName(object.GetName())
-	out.SetResourceVersion(object.GetResourceVersion())
-	out.SetOwnerReferences(object.GetOwnerReferences())
-	for _, path := range [][]string{{"spec", "selector"}, jobLabels} {
-		if value, found, err := unstructured.NestedMap(object.Object, path...); err == nil && found {
-			if err := unstructured.SetNestedMap(out.Object, value, path...); err != nil {
-				return nil, err
-			}
+func (t *targets) object(ctx context.Context, resource schema.GroupVersionResource, key types.NamespacedName) (*targetRecord, error) {
+	kind := t.kind(resource)
+	if !kind.synced() {
+		wait, cancel := context.WithTimeout(ctx, syncTimeout)
+		defer cancel()
+		if !cache.WaitForCacheSync(wait.Done(), kind.synced) {
+			return nil, fmt.Errorf("%s are not listed yet", resource.Resource)
 		}
 	}
-	return out, nil
+	return kind.get(key), nil
+}
+
+// kind is the cache of a kind, filled from the first question on.
+func (t *targets) kind(resource schema.GroupVersionResource) *targetCache {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	kind := t.watched[resource]
+	if kind == nil {
+		kind = newTargetCache(t.client, resource, t.only)
+		t.watched[resource] = kind
+		go kind.reflector.RunWithContext(t.life)
+	}
+	return kind
 }
 
 // jobLabels is where a CronJob has the labels of its pods.
@@ -202,8 +170,8 @@ func selectorOf(object *unstructured.Unstructured, kind string) (labels.Selector
 
 // owned tells whether the object's controller is itself one that a VPA can
 // target: then that one is to be named.
-func (t *targets) owned(ctx context.Context, object *unstructured.Unstructured) bool {
-	owner := metav1.GetControllerOfNoCopy(object)
+func (t *targets) owned(ctx context.Context, object *targetRecord) bool {
+	owner := object.owner
 	if owner == nil {
 		return false
 	}
@@ -215,7 +183,7 @@ func (t *targets) owned(ctx context.Context, object *unstructured.Unstructured) 
 		return true
 	}
 	_, err = t.scales.Get(ctx, kube.Ref{
-		Namespace: object.GetNamespace(), APIVersion: owner.APIVersion, Kind: owner.Kind, Name: owner.Name,
+		Namespace: object.key.Namespace, APIVersion: owner.APIVersion, Kind: owner.Kind, Name: owner.Name,
 	})
 	return err == nil
 }

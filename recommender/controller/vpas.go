@@ -21,7 +21,8 @@ type vpaCache struct {
 }
 
 func newVPACache(client vpaclient.Interface, o *Options) (*vpaCache, error) {
-	informer := vpainformers.NewVerticalPodAutoscalerInformer(client, o.Namespace, 0, cache.Indexers{})
+	informer := vpainformers.NewVerticalPodAutoscalerInformer(client, o.Namespace, 0,
+		cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
 	if err := informer.SetTransform(reduceVPA); err != nil {
 		return nil, err
 	}
@@ -55,6 +56,21 @@ func (c *vpaCache) any(namespace, name string) *vpav1.VerticalPodAutoscaler {
 func (c *vpaCache) all() []*vpav1.VerticalPodAutoscaler {
 	var out []*vpav1.VerticalPodAutoscaler
 	for _, o := range c.informer.GetIndexer().List() {
+		if vpa, ok := o.(*vpav1.VerticalPodAutoscaler); ok && c.ours(vpa) {
+			out = append(out, vpa)
+		}
+	}
+	return out
+}
+
+// in are the objects of a namespace that are this recommender's.
+func (c *vpaCache) in(namespace string) []*vpav1.VerticalPodAutoscaler {
+	found, err := c.informer.GetIndexer().ByIndex(cache.NamespaceIndex, namespace)
+	if err != nil {
+		return nil
+	}
+	var out []*vpav1.VerticalPodAutoscaler
+	for _, o := range found {
 		if vpa, ok := o.(*vpav1.VerticalPodAutoscaler); ok && c.ours(vpa) {
 			out = append(out, vpa)
 		}
