@@ -50,8 +50,6 @@ func (t *turn) urgent() []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-func (w Window) highest() int64 { return max(w.Peak, w.OOMPeak) }
-
 // settle leaves the status as it is where nothing but bounds moved, and those by
 // less than is worth a write: they follow confidence and never stand still.
 func (t *turn) settle() {
