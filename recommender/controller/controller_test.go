@@ -254,6 +254,10 @@ func TestOptionsNameTheFlag(t *testing.T) {
 		"a percentile of 2":  {change: func(o *Options) { o.Rules.Memory.Upper = 2 }, want: "--recommendation-upper-bound-memory-percentile: "},
 		"no half-life":       {change: func(o *Options) { o.Rules.CPU.HalfLife = 0 }, want: "--cpu-histogram-decay-half-life: "},
 		"a negative margin":  {change: func(o *Options) { o.Rules.Margin = -1 }, want: "--recommendation-margin-fraction: "},
+		"no checkpoints":     {change: func(o *Options) { o.Pacing.CheckpointWrites = 0 }, want: "--checkpoint-writes-per-second: "},
+		"fewer than none":    {change: func(o *Options) { o.Pacing.BoundsWrites = -1 }, want: "--bounds-writes-per-second: "},
+		"any bounds":         {change: func(o *Options) { o.Pacing.BoundsTolerance = 1 }, want: "--bounds-tolerance: "},
+		"no time to return":  {change: func(o *Options) { o.Pacing.GCGrace = -1 }, want: "--checkpoints-gc-grace: "},
 		"rounding to 0":      {change: func(o *Options) { o.Rules.Memory.Round = 0 }, want: "--round-memory-bytes: "},
 	} {
 		t.Run(name, func(t *testing.T) {

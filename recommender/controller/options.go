@@ -52,7 +52,7 @@ func NewOptions() *Options {
 			CPU: estimates, Memory: estimates,
 			PeakInterval: day, PeakIntervals: 8,
 			OOMRatio: 1.2, OOMBytes: 100 * 1024 * 1024,
-			CheckpointPeriod: 10 * time.Minute, BoundsTolerance: 0.001,
+			CheckpointPeriod: 10 * time.Minute,
 		},
 	}
 }
@@ -89,8 +89,6 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.Namespace, "vpa-object-namespace", o.Namespace, "The only namespace to look for VPAs in. Empty looks in all.")
 	fs.StringSliceVar(&o.Ignored, "ignored-vpa-object-namespaces", o.Ignored, "Namespaces whose VPAs are left alone, separated by commas.")
 	o.Pacing.addFlags(fs)
-	fs.Float64Var(&o.Rules.BoundsTolerance, flagBoundsTolerance, o.Rules.BoundsTolerance,
-		"The part by which bounds may move before a status of which nothing else changed is written again. 0 writes each change.")
 	o.addEstimateFlags(fs)
 }
 
@@ -159,9 +157,6 @@ func (o *Options) Validate() error {
 	}
 	if err := o.Pacing.validate(); err != nil {
 		return err
-	}
-	if b := o.Rules.BoundsTolerance; !(b >= 0 && b < 1) {
-		return runtimeflags.Invalid(flagBoundsTolerance, "must be at least 0 and below 1, is %v", b)
 	}
 	return o.validateEstimates()
 }

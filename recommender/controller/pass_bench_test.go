@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
+	"runtime/pprof"
 	"runtime"
 	"testing"
 	"time"
@@ -195,22 +197,6 @@ func (c *crowd) start(space string, set labels.Set) {
 	_ = c.pods.Add(p)
 }
 
-// roll replaces so many pods.
-func (c *crowd) roll(n int) {
-	var old []*podRecord
-	for _, space := range c.pods.spaces {
-		for _, pod := range space.pods {
-			if len(old) < n {
-				old = append(old, pod)
-			}
-		}
-	}
-	for _, pod := range old {
-		_ = c.pods.Delete(pod)
-		c.start(pod.namespace, split(pod.labels.Value()))
-	}
-}
-
 func quiet() context.Context {
 	return logr.NewContext(context.Background(), logr.FromSlogHandler(slog.DiscardHandler))
 }
@@ -248,6 +234,11 @@ func benchmarkPass(b *testing.B, s size) {
 	}
 	b.StopTimer()
 	b.ReportMetric(live()-before, "live-MiB")
+	if f := os.Getenv("HEAP"); f != "" {
+		w, _ := os.Create(f)
+		_ = pprof.WriteHeapProfile(w)
+		_ = w.Close()
+	}
 	b.ReportMetric(float64(c.wrote["status"])/float64(b.N), "statuses/op")
 	b.ReportMetric(float64(c.passes.bounds.queue.count()), "bounds-waiting")
 	b.ReportMetric(float64(c.passes.histories.queue.count()), "checkpoints-waiting")
