@@ -6,8 +6,8 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
-	"runtime/pprof"
 	"runtime"
+	"runtime/pprof"
 	"testing"
 	"time"
 
