@@ -323,6 +323,7 @@ func TestValidateNamesTheFlag(t *testing.T) {
 		t.Errorf("the defaults are refused: %v", err)
 	}
 	for flag, change := range map[string]func(*Options){
+		flagIgnored:      func(o *Options) { o.Namespace, o.Ignored = "a", []string{"b"} },
 		flagInterval:     func(o *Options) { o.Interval = 0 },
 		flagMinReplicas:  func(o *Options) { o.Rules.MinReplicas = -1 },
 		flagTolerance:    func(o *Options) { o.Rules.Tolerance = 1.5 },

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"slices"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -12,6 +13,9 @@ import (
 
 // Options are the updater's own flags. Their names and defaults are upstream's.
 type Options struct {
+	// Namespace is the only one to look at, empty for all; Ignored are left out.
+	Namespace string
+	Ignored   []string
 	// Interval is the time from one pass over all objects to the next.
 	Interval time.Duration
 	// RateLimit is in evictions per second, and for itself in resizes, none where it
@@ -55,12 +59,16 @@ const (
 	flagThreshold      = "pod-update-threshold"
 	flagLifetime       = "in-recommendation-bounds-eviction-lifetime-threshold"
 	flagOOM            = "evict-after-oom-threshold"
+	flagNamespace      = "vpa-object-namespace"
+	flagIgnored        = "ignored-vpa-object-namespaces"
 	flagSkipBudget     = "in-place-skip-disruption-budget"
 )
 
 // AddFlags registers the flags with their present values as defaults.
 func (o *Options) AddFlags(fs *pflag.FlagSet) {
 	o.Features.AddFlags(fs)
+	fs.StringVar(&o.Namespace, flagNamespace, o.Namespace, "The only namespace to look for VPAs in. Empty looks in all.")
+	fs.StringSliceVar(&o.Ignored, flagIgnored, o.Ignored, "Namespaces whose VPAs are left alone, separated by commas.")
 	fs.DurationVar(&o.Interval, flagInterval, o.Interval, "The time from one pass over all VerticalPodAutoscalers to the next.")
 	fs.IntVar(&o.Rules.MinReplicas, flagMinReplicas, o.Rules.MinReplicas,
 		"The least number of live pods that a controller must have for any of them to be evicted. updatePolicy.minReplicas may say otherwise for an object.")
@@ -82,9 +90,16 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 		"Resize pods in place without regard to min-replicas and eviction-tolerance, where no container has a resize policy that restarts it.")
 }
 
+// serves tells whether objects of a namespace are looked at.
+func (o *Options) serves(namespace string) bool {
+	return (o.Namespace == "" || o.Namespace == namespace) && !slices.Contains(o.Ignored, namespace)
+}
+
 // Validate returns the first flag that cannot be used, named in the error.
 func (o *Options) Validate() error {
 	switch r := o.Rules; {
+	case o.Namespace != "" && len(o.Ignored) > 0:
+		return runtimeflags.Invalid(flagIgnored, "cannot be set together with --%s", flagNamespace)
 	case o.Interval < time.Second:
 		return runtimeflags.Invalid(flagInterval, "must be at least 1s, is %s", o.Interval)
 	case r.MinReplicas < 0:

@@ -27,9 +27,11 @@ type passes struct {
 	interval time.Duration
 	clock    clock.WithTicker
 	vpas     *vertical.Objects
-	loop     *turns
-	metrics  *metrics
-	forget   func(decision.Unit)
+	// serves tells whether objects of a namespace are looked at.
+	serves  func(namespace string) bool
+	loop    *turns
+	metrics *metrics
+	forget  func(decision.Unit)
 	// last are the decisions of the last pass.
 	last map[decision.Unit]eviction.Decision
 }
@@ -59,6 +61,9 @@ func (p *passes) pass(ctx, working context.Context) {
 	for _, vpa := range p.vpas.All() {
 		if ctx.Err() != nil {
 			return
+		}
+		if !p.serves(vpa.Namespace) {
+			continue
 		}
 		unit := decision.Unit{Kind: eviction.Kind, Namespace: vpa.Namespace, Name: vpa.Name, UID: string(vpa.UID)}
 		if d, ok := p.turn(working, unit); ok {

@@ -150,7 +150,7 @@ func (c *controller) assemble(ctx context.Context, s settings, act *actuator, sh
 		return err
 	}
 	c.passes = &passes{
-		interval: s.options.Interval, clock: clock.RealClock{}, vpas: c.vpas, loop: turning,
+		interval: s.options.Interval, clock: clock.RealClock{}, vpas: c.vpas, serves: s.options.serves, loop: turning,
 		metrics: shown.metrics, forget: shown.forget,
 	}
 	return nil
