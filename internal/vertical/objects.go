@@ -134,7 +134,7 @@ func Policy(vpa *vpav1.VerticalPodAutoscaler) *vpav1.PodResourcePolicy {
 	for _, p := range vpa.Spec.ResourcePolicy.ContainerPolicies {
 		out.ContainerPolicies = append(out.ContainerPolicies, vpav1.ContainerResourcePolicy{
 			ContainerName: p.ContainerName, Mode: p.Mode, MinAllowed: p.MinAllowed, MaxAllowed: p.MaxAllowed,
-			ControlledValues: p.ControlledValues,
+			ControlledValues: p.ControlledValues, StartupBoost: p.StartupBoost,
 		})
 	}
 	return out

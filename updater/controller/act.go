@@ -48,7 +48,11 @@ type update struct {
 // that is refused leaves its place to the next.
 func (a *actuator) Act(ctx context.Context, d eviction.Decision) decision.Outcome {
 	u := &update{d: d, v: visitOf(ctx), used: map[string]int{}}
-	evict, err := a.resizeAll(ctx, u)
+	var evict []eviction.Candidate
+	err := a.unboostAll(ctx, u)
+	if err == nil {
+		evict, err = a.resizeAll(ctx, u)
+	}
 	if err == nil {
 		err = a.evictAll(ctx, u, evict)
 	}

@@ -60,7 +60,7 @@ func (o *observer) Observe(ctx context.Context, unit decision.Unit, now time.Tim
 	s.VPA.Older = o.older(vpa)
 	s.Policy = o.policies.Updater(unit.Namespace, unit.Name, now)
 	s.Admission, s.Rival = o.leases.look(ctx, now)
-	if vpa.Spec.TargetRef != nil && evicts(vertical.UpdateMode(vpa)) {
+	if vpa.Spec.TargetRef != nil && o.touches(vpa) {
 		return s, o.gather(ctx, &s, vertical.Target(vpa))
 	}
 	return s, nil
@@ -70,6 +70,7 @@ func (o *observer) Observe(ctx context.Context, unit decision.Unit, now time.Tim
 func (o *observer) gather(ctx context.Context, s *eviction.Snapshot, target vertical.Ref) error {
 	namespace := s.VPA.Namespace
 	refused := o.refusals.take(decision.Unit{Kind: eviction.Kind, Namespace: namespace, Name: s.VPA.Name, UID: s.VPA.UID})
+	boosts := o.config.Gates.CPUStartupBoost && s.VPA.Boosts()
 	s.Pods, s.Groups = map[string]eviction.Pod{}, map[string]eviction.Group{}
 	for _, controller := range o.controllers.Below(namespace, target) {
 		for _, pod := range o.pods.of(namespace, controller) {
@@ -78,7 +79,10 @@ func (o *observer) gather(ctx context.Context, s *eviction.Snapshot, target vert
 			if top, _, err := o.controllers.Topmost(ctx, pod); err != nil || top != target {
 				continue
 			}
-			projected := projectPod(pod, eviction.Resizes(s.VPA.UpdateMode))
+			projected := projectPod(pod, eviction.Resizes(s.VPA.UpdateMode) || boosts)
+			if boosts {
+				projected.Boosts = eviction.BoostsOf(pod)
+			}
 			projected.Refused = refused[projected.UID]
 			s.Pods[pod.Name] = projected
 			if _, known := s.Groups[projected.Group]; !known {
@@ -105,11 +109,17 @@ func (o *observer) older(vpa *vpav1.VerticalPodAutoscaler) string {
 		if other.Name == vpa.Name {
 			return ""
 		}
-		if evicts(vertical.UpdateMode(other)) {
+		if o.touches(other) {
 			return other.Namespace + "/" + other.Name
 		}
 	}
 	return ""
+}
+
+// touches tells whether the object's pods may be updated, or have boosts to give
+// back.
+func (o *observer) touches(vpa *vpav1.VerticalPodAutoscaler) bool {
+	return evicts(vertical.UpdateMode(vpa)) || o.config.Gates.CPUStartupBoost && vertical.Boosts(vpa)
 }
 
 // evicts tells the modes in which running pods may be touched at all.
@@ -120,7 +130,7 @@ func evicts(mode vpav1.UpdateMode) bool {
 func projectVPA(vpa *vpav1.VerticalPodAutoscaler) eviction.VPA {
 	out := eviction.VPA{
 		Namespace: vpa.Namespace, Name: vpa.Name, UID: string(vpa.UID), UpdateMode: vertical.UpdateMode(vpa),
-		Policy: vertical.Policy(vpa), Recommendations: vertical.Recommendations(vpa),
+		Policy: vertical.Policy(vpa), StartupBoost: vpa.Spec.StartupBoost, Recommendations: vertical.Recommendations(vpa),
 	}
 	if vpa.Spec.TargetRef != nil {
 		out.Target = vertical.Target(vpa).String()

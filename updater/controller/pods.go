@@ -88,6 +88,7 @@ func reducePod(o any) (any, error) {
 	if observed, ok := pod.Annotations[observedContainers]; ok {
 		out.Annotations = map[string]string{observedContainers: observed}
 	}
+	boosts := keepBoosts(pod, out)
 	for _, c := range pod.Spec.Containers {
 		reduced := corev1.Container{Name: c.Name}
 		reduced.Resources.Requests, reduced.Resources.Limits = c.Resources.Requests, c.Resources.Limits
@@ -102,7 +103,7 @@ func reducePod(o any) (any, error) {
 	out.Spec.Resources = pod.Spec.Resources
 	out.Status.Phase, out.Status.StartTime, out.Status.QOSClass = pod.Status.Phase, pod.Status.StartTime, pod.Status.QOSClass
 	for _, c := range pod.Status.Conditions {
-		if c.Type == corev1.PodResizePending || c.Type == corev1.PodResizeInProgress {
+		if c.Type == corev1.PodResizePending || c.Type == corev1.PodResizeInProgress || boosts && c.Type == corev1.PodReady {
 			out.Status.Conditions = append(out.Status.Conditions, c)
 		}
 	}

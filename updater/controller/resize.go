@@ -28,11 +28,7 @@ const nodeCapacity metav1.CauseType = "NodeCapacity"
 // resize asks for the changes of one pod, and marks it. It does not try again by
 // itself: what was said is shown, and an eviction or the next pass follows.
 func (a *actuator) resize(ctx context.Context, namespace string, c eviction.Candidate) error {
-	body, err := resize.Patch(c.UID, c.Resize)
-	if err != nil {
-		return err
-	}
-	if err := a.patch(ctx, namespace, c.Pod, body, "resize"); err != nil {
+	if err := a.resizeOnly(ctx, namespace, c); err != nil {
 		return err
 	}
 	// Without the mark the resize stands all the same.
@@ -41,6 +37,14 @@ func (a *actuator) resize(ctx context.Context, namespace string, c eviction.Cand
 			slog.String("pod", namespace+"/"+c.Pod), slog.Any("error", err))
 	}
 	return nil
+}
+
+func (a *actuator) resizeOnly(ctx context.Context, namespace string, c eviction.Candidate) error {
+	body, err := resize.Patch(c.UID, c.Resize)
+	if err != nil {
+		return err
+	}
+	return a.patch(ctx, namespace, c.Pod, body, "resize")
 }
 
 // mark annotates the pod.

@@ -171,6 +171,40 @@ func TestDeferredResizeIsFollowed(t *testing.T) {
 	})
 }
 
+// TestBoostEnds: a pod gets what is recommended, and the annotation goes, in a mode
+// that leaves running pods alone.
+func TestBoostEnds(t *testing.T) {
+	objects := cluster(t, time.Now())
+	for _, o := range objects {
+		if pod, ok := o.(*corev1.Pod); ok && pod.Name == "c" {
+			pod.Spec.Containers[0].Resources.Requests[corev1.ResourceCPU] = resource.MustParse("800m")
+			pod.Annotations = map[string]string{"vpaCpuStartupBoost/app": `{"requests":{"cpu":"50m"},"limits":{}}`}
+			pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(time.Now().Add(-time.Hour))}}
+		}
+	}
+	object := strings.Replace(resized("Initial"), "spec: {", "spec: {startupBoost: {cpu: {type: Factor, factor: 4, durationSeconds: 60}}, ", 1)
+	gate := func(o *Options) {
+		fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
+		o.AddFlags(fs)
+		if err := fs.Parse([]string{"--feature-gates=CPUStartupBoost=true"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x := startWith(t, setup{mode: runtimeflags.ModeAuto, vpa: object, options: gate}, objects...)
+	d := x.pass()
+	want := map[string]string{
+		"c/resize": `{"metadata":{"uid":"uid-c"},"spec":{"containers":[{"name":"app","resources":{"requests":{"cpu":"200m"}}}]}}`,
+		"c":        `{"metadata":{"annotations":{"vpaCpuStartupBoost/app":null,"vpaInPlaceUpdated":"true"},"uid":"uid-c"}}`,
+	}
+	if diff := cmp.Diff(want, x.evictions.patched); diff != "" || d.Reason != eviction.ReasonEndBoost || len(x.evictions.asked) != 0 {
+		t.Errorf("decided %s: %s, evicted %v, patches (-want +got):\n%s", d.Reason, d.Message, x.evictions.asked, diff)
+	}
+	if told := x.told(); told != "Normal InPlaceResizedByVPA Pod was resized in place by VPA Updater." {
+		t.Errorf("events %q", told)
+	}
+	x.replay(1)
+}
+
 func stepsOf(steps []decision.Step) string {
 	var out []string
 	for _, s := range steps {

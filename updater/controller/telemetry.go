@@ -2,6 +2,7 @@ package controller
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -134,6 +135,9 @@ func (m *metrics) tried(d eviction.Decision, results []eviction.Result) {
 
 // whyUnresized is upstream's word for a refused resize.
 func whyUnresized(d eviction.Decision, r eviction.Result) string {
+	if slices.ContainsFunc(d.Unboosts, func(u eviction.Unboost) bool { return u.Name == r.Pod }) {
+		return "UnboostError"
+	}
 	if d.UpdateMode == vpav1.UpdateModeInPlace && r.NeverFits {
 		return "InPlaceUpdateInfeasible"
 	}

@@ -29,6 +29,8 @@ func rules() []rule {
 		{"guard/older", guardOlder},
 		// A policy may be more cautious than the binary.
 		{"policy/attached", attachedPolicy},
+		// What containers got to start with is given back, in every mode.
+		{"boost/end", endBoosts},
 		// The owner says whether pods that run may be updated, and how.
 		{"mode/update", updateMode},
 		// A pod that comes back unpatched would be evicted again and again.
@@ -48,6 +50,8 @@ type podRule struct {
 // then taken by need, as many as their controllers can spare.
 func podRules() []podRule {
 	return []podRule{
+		// A pod that is boosted while it starts is not as it will be.
+		{"pod/boost", boosted},
 		// Outside its bounds, killed for lack of memory soon after its start, or old
 		// and different enough: one of these brings an update about.
 		{"pod/need", need},
@@ -92,6 +96,7 @@ func Decide(s Snapshot, state State) Decision {
 	for _, r := range rules() {
 		t.rule = r.name
 		if !r.apply(t) {
+			t.concludeStopped()
 			return t.d
 		}
 	}
@@ -216,6 +221,24 @@ func (t *turn) conclude(blocked int) {
 	default:
 		t.d.Reason, t.d.Message = ReasonUpToDate, fmt.Sprintf("no update is needed for %s", count(len(t.s.Pods), "pod"))
 	}
+	t.act()
+}
+
+// concludeStopped sums up a decision in which pods were not judged: boosts end all
+// the same.
+func (t *turn) concludeStopped() {
+	if len(t.d.Unboosts) == 0 {
+		return
+	}
+	why := t.d.Message
+	t.d.To = t.updates
+	t.d.Reason, t.d.Message = t.summary()
+	t.d.Message += "; else nothing: " + why
+	t.act()
+}
+
+// act tells whether the decision is carried out.
+func (t *turn) act() {
 	t.d.Act = t.s.Mode == ModeAuto && t.updates > 0
 	if t.s.Mode == ModeRecommend && t.updates > 0 {
 		t.rule = "mode/recommend"
@@ -225,15 +248,30 @@ func (t *turn) conclude(blocked int) {
 
 // summary tells what is to be done.
 func (t *turn) summary() (reason, message string) {
-	resizes := fmt.Sprintf("resize %s: %s", count(len(t.resized), "pod"), strings.Join(t.resized, ", "))
-	evictions := fmt.Sprintf("evict %s: %s", count(len(t.evicted), "pod"), strings.Join(t.evicted, ", "))
-	switch {
-	case len(t.evicted) == 0:
-		return ReasonResize, resizes
-	case len(t.resized) == 0:
-		return ReasonEvict, evictions
+	var parts []string
+	add := func(verb string, pods []string) {
+		if len(pods) > 0 {
+			parts = append(parts, fmt.Sprintf("%s %s: %s", verb, count(len(pods), "pod"), strings.Join(pods, ", ")))
+		}
 	}
-	return ReasonResizeAndEvict, resizes + "; " + evictions
+	var unboosted []string
+	for _, u := range t.d.Unboosts {
+		unboosted = append(unboosted, u.Name)
+	}
+	add("end the startup boost of", unboosted)
+	add("resize", t.resized)
+	add("evict", t.evicted)
+	switch {
+	case len(t.evicted) > 0 && len(t.resized) > 0:
+		reason = ReasonResizeAndEvict
+	case len(t.evicted) > 0:
+		reason = ReasonEvict
+	case len(t.resized) > 0:
+		reason = ReasonResize
+	default:
+		reason = ReasonEndBoost
+	}
+	return reason, strings.Join(parts, "; ")
 }
 
 // step notes what the current rule did to the number of updates.

@@ -35,6 +35,9 @@ type Decision struct {
 	// updated, so that a pod that is refused leaves its place to the next.
 	Candidates []Candidate    `json:"candidates,omitempty"`
 	Budgets    map[string]int `json:"budgets,omitempty"`
+	// Unboosts are the pods whose startup boost ends. They need no room in the
+	// budgets and take up none.
+	Unboosts []Unboost `json:"unboosts,omitempty"`
 	// Skipped are the pods that are not resized because the node could not have
 	// room for no more than that before.
 	Skipped []PodRef `json:"skipped,omitempty"`
@@ -74,6 +77,7 @@ const (
 	ReasonResize           = "Resize"
 	ReasonResizeAndEvict   = "ResizeAndEvict"
 	ReasonResizing         = "Resizing"
+	ReasonEndBoost         = "EndBoost"
 	ReasonUpToDate         = "UpToDate"
 	ReasonBlocked          = "Blocked"
 	ReasonOtherWriter      = "OtherUpdaterActs"

@@ -72,6 +72,9 @@ func PodEvents(d Decision, results []Result) []PodEvent {
 	for _, c := range d.Candidates {
 		uids[c.Pod] = c.UID
 	}
+	for _, u := range d.Unboosts {
+		uids[u.Name] = u.UID
+	}
 	for _, r := range results {
 		e := PodEvent{PodRef: PodRef{Name: r.Pod, UID: uids[r.Pod]}}
 		switch {

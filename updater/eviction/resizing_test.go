@@ -25,13 +25,18 @@ import (
 func (w *world) resizeSetting(f []string) error {
 	switch f[0] {
 	case "gate":
-		return json.Unmarshal(fmt.Appendf(nil, `{%q: true}`, strings.ToLower(f[1][:1])+f[1][1:]), &w.s.Config.Gates)
+		return json.Unmarshal(fmt.Appendf(nil, `{%q: true}`, f[1]), &w.s.Config.Gates)
 	case "skip-budget":
 		w.s.Config.SkipBudget = true
 	case "after-oom":
 		n, err := strconv.ParseInt(f[1], 10, 32)
 		seconds := int32(n)
 		w.s.VPA.EvictAfterOOM = &seconds
+		return err
+	case "boost":
+		n, err := strconv.ParseInt(f[1], 10, 32)
+		seconds := int32(n)
+		w.s.VPA.StartupBoost = &vpav1.StartupBoost{CPU: &vpav1.GenericStartupBoost{DurationSeconds: &seconds}}
 		return err
 	case "requests-only":
 		only := vpav1.ContainerControlledValuesRequestsOnly
@@ -60,6 +65,10 @@ func (w *world) resizeWord(p *eviction.Pod, c *resourcepolicy.Container, v strin
 	case "since":
 		d, err := time.ParseDuration(text)
 		p.Resize.Since = w.s.Now.Add(-d)
+		return true, err
+	case "ready":
+		d, err := time.ParseDuration(text)
+		p.Boosts.Ready = w.s.Now.Add(-d)
 		return true, err
 	case "qos":
 		p.Spec.QOS = corev1.PodQOSClass(text)
@@ -94,6 +103,8 @@ func (w *world) resizeValue(p *eviction.Pod, c *resourcepolicy.Container, kind s
 			p.Spec.Asked[0].Requests[name] = q
 		case "asked-limit":
 			p.Spec.Asked[0].Limits[name] = q
+		case "was":
+			p.Boosts = &eviction.Boosts{Was: map[string]string{c.Name: fmt.Sprintf(`{"requests":{%q:%q},"limits":{}}`, name, q.String())}}
 		case "refused":
 			p.Refused = eviction.Targets{c.Name: one}
 		default:

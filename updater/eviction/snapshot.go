@@ -79,6 +79,8 @@ type VPA struct {
 	// EvictAfterOOM takes the place of Config.OOMThreshold, in seconds, where the
 	// gate PerVPAConfig is on.
 	EvictAfterOOM *int32 `json:"evictAfterOOMSeconds,omitempty"`
+	// StartupBoost is that of all containers; their own is in Policy.
+	StartupBoost *vpav1.StartupBoost `json:"startupBoost,omitempty"`
 	// Requirements all have to be met for an eviction.
 	Requirements    []Requirement                   `json:"requirements,omitempty"`
 	Policy          *vpav1.PodResourcePolicy        `json:"policy,omitempty"`
@@ -118,6 +120,9 @@ type Pod struct {
 	Resize *resize.Status `json:"resize,omitempty"`
 	// Spec is what a resize depends on besides, for the modes that resize.
 	Spec *resize.Spec `json:"spec,omitempty"`
+	// Boosts are set while containers have more CPU to start with, where the gate
+	// CPUStartupBoost is on and the object asks for boosts.
+	Boosts *Boosts `json:"boosts,omitempty"`
 	// Refused are the targets of the last turn's resize, where the API server said
 	// that the node can never have room for it.
 	Refused Targets `json:"refused,omitempty"`

@@ -118,6 +118,12 @@ func (w Wanted) Changes(inForce []resourcepolicy.Container, spec Spec) []Change 
 	return out
 }
 
+// To gives what is to be asked for so that a container has the given resources.
+func (s Spec) To(inForce, want resourcepolicy.Container) Change {
+	asked := s.Of(inForce)
+	return Change{Container: inForce.Name, Requests: missing(asked.Requests, want.Requests), Limits: missing(asked.Limits, want.Limits)}
+}
+
 // missing gives the wanted values that there are not.
 func missing(now, want corev1.ResourceList) corev1.ResourceList {
 	var out corev1.ResourceList
