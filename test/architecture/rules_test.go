@@ -16,7 +16,7 @@ var components = []string{"adapter", "admission", "cluster-scaler", "hpa", "reco
 // They need not exist yet.
 var pure = []string{
 	"adapter/query", "adapter/source/prometheus/rules",
-	"admission/patch",
+	"admission/patch", "admission/runtimes",
 	"cluster-scaler/expander", "cluster-scaler/nodepool", "cluster-scaler/plan", "cluster-scaler/scaledown", "cluster-scaler/scaleup",
 	"cluster-scaler/scheduling", "cluster-scaler/world",
 	"hpa/behavior", "hpa/replicas",
