@@ -31,8 +31,14 @@ func rules() []rule {
 		{"mode/update", updateMode},
 		// Policies and LimitRanges come before what is recommended.
 		{"recommendation/fit", fitAll},
+		// While it starts, a container may have more CPU.
+		{"startup/boost", boostAll},
 		// Each container gets its requests and, in proportion, its limits.
 		{"patch/containers", patchContainers},
+		// Settings of runtimes follow the memory limit where the owner wants it.
+		{"patch/runtimes", patchRuntimes},
+		// The pod as a whole must have room for its containers.
+		{"patch/pod", patchPod},
 		// What was done is written on the pod, for people and for the updater.
 		{"patch/annotations", annotate},
 	}
@@ -45,30 +51,80 @@ type turn struct {
 	// rule is the name of the rule that is asked.
 	rule   string
 	fitted []resourcepolicy.Fitted
+	// parts are the containers that may be patched.
+	parts []part
 	// updates is what the annotation says of each container.
 	updates []string
+	// anew is set where a container that says it was boosted is not as a boost
+	// would have left it.
+	anew bool
+}
+
+// part is a container that may be patched.
+type part struct {
+	*Container
+	// was is the container as its owner wrote it: before a boost.
+	was resourcepolicy.Container
+	// path is where the container is, and label what the annotation calls it.
+	path, label string
+	// boost is the container's startup boost; nil where it has none.
+	boost *boost
+	// requests and limits are what the container has after the patch.
+	requests, limits corev1.ResourceList
 }
 
 // Decide makes the patch of one pod. It is pure: the same snapshot gives the
 // same patch, byte for byte.
 func Decide(s Snapshot, _ State) Decision {
+	t := decide(s, true)
+	if t.anew {
+		t = decide(s, false)
+	}
+	return t.d
+}
+
+// decide makes the patch. believe tells to take annotations of a boost at their
+// word: the API server may ask twice about one pod.
+func decide(s Snapshot, believe bool) *turn {
 	t := &turn{s: &s}
 	t.d.Component = Component
 	t.d.Unit = decision.Unit{Kind: Kind, Namespace: s.VPA.Namespace, Name: s.VPA.Name, UID: s.VPA.UID}
 	t.d.At = s.Now
 	t.d.Pod = s.Pod.Name
+	t.parts = partsOf(&s, believe)
 	for _, r := range rules() {
 		t.rule = r.name
 		if !r.apply(t) {
-			return t.d
+			return t
 		}
 	}
 	t.conclude()
-	return t.d
+	return t
+}
+
+func partsOf(s *Snapshot, believe bool) []part {
+	out := make([]part, 0, len(s.Pod.Containers))
+	add := func(c *Container, kind, label string, i int) {
+		p := part{Container: c, was: c.Container, requests: c.Requests, limits: c.Limits}
+		p.path, p.label = "/spec/"+kind+"/"+strconv.Itoa(i), label+" "+strconv.Itoa(i)
+		if believe && s.Gates.CPUStartupBoost {
+			p.was = beforeBoost(c)
+		}
+		out = append(out, p)
+	}
+	for i := range s.Pod.Containers {
+		add(&s.Pod.Containers[i], "containers", "container", i)
+	}
+	for i := range s.Pod.Init {
+		if s.Sidecars && s.Pod.Init[i].Sidecar {
+			add(&s.Pod.Init[i], "initContainers", "init container", i)
+		}
+	}
+	return out
 }
 
 func (t *turn) conclude() {
-	t.d.To = len(t.d.Operations)
+	t.d.To = len(t.d.Operations) + len(t.d.Edits)
 	t.d.Reason, t.d.Message = ReasonPatched, fmt.Sprintf("pod %s: %s", t.s.Pod.Name, strings.Join(t.updates, "; "))
 	switch {
 	case t.d.To == 0:
@@ -108,17 +164,24 @@ func updateMode(t *turn) bool {
 	if t.s.VPA.UpdateMode != vpav1.UpdateModeOff {
 		return true
 	}
+	if t.s.VPA.boosts() {
+		t.step("", "", ReasonUpdateMode, "updateMode Off: new pods get nothing but a startup boost")
+		return true
+	}
 	return t.stop(ReasonUpdateMode, "updateMode Off: new pods are left alone")
 }
 
 func fitAll(t *turn) bool {
+	if t.s.VPA.UpdateMode == vpav1.UpdateModeOff {
+		return true
+	}
 	if len(t.s.VPA.Recommendations) == 0 {
 		t.step("", "", ReasonNoRecommendation, "there is no recommendation yet")
 		return true
 	}
 	pod := resourcepolicy.Pod{Policy: t.s.VPA.Policy, Limits: t.s.Limits}
-	for _, c := range t.s.Pod.Containers {
-		pod.Containers = append(pod.Containers, c.Container)
+	for i := range t.parts {
+		pod.Containers = append(pod.Containers, t.parts[i].was)
 	}
 	t.fitted = resourcepolicy.Fit(pod, t.s.VPA.Recommendations)
 	for _, f := range t.fitted {
@@ -141,71 +204,82 @@ func fitAll(t *turn) bool {
 }
 
 func patchContainers(t *turn) bool {
-	for i := range t.s.Pod.Containers {
-		t.container(i)
+	for i := range t.parts {
+		t.container(&t.parts[i])
 	}
 	return true
 }
 
 // container adds the operations of one container.
-func (t *turn) container(i int) {
-	c := &t.s.Pod.Containers[i]
-	var requests, limits corev1.ResourceList
-	var notes []string
-	f := find(t.fitted, c.Name)
-	if f != nil {
-		requests, notes = f.Target, slices.Clone(f.Notes)
+func (t *turn) container(p *part) {
+	if t.s.Gates.CPUStartupBoost && resourcepolicy.Off(t.s.VPA.Policy, p.Name) {
+		t.step("", "", "ScalingModeOff", p.Name+": its policy's mode is Off")
+		return
 	}
-	if f != nil && !resourcepolicy.RequestsOnly(t.s.VPA.Policy, c.Name) {
-		var unkept []string
-		limits, unkept = resourcepolicy.ProportionalLimits(c.Container, requests, t.s.Limits.Defaults())
-		notes = append(notes, unkept...)
-	}
-	before := len(t.d.Operations)
+	requests, limits, notes := t.wanted(p)
+	c, before := p.Container, len(t.d.Operations)
+	p.requests, p.limits = over(c.Requests, requests), over(c.Limits, limits)
 	if !c.HasResources && changes(c.Requests, requests)+changes(c.Limits, limits) > 0 {
-		t.add(path(i), map[string]string{})
+		t.add(p.path+"/resources", map[string]string{})
 	}
-	notes = append(notes, t.set(i, list{kind: "requests", has: c.HasRequests, now: c.Requests, want: requests})...)
-	notes = append(notes, t.set(i, list{kind: "limits", has: c.HasLimits, now: c.Limits, want: limits})...)
+	notes = append(notes, t.set(list{kind: "requests", path: p.path, has: c.HasRequests, now: c.Requests, want: requests})...)
+	notes = append(notes, t.set(list{kind: "limits", path: p.path, has: c.HasLimits, now: c.Limits, want: limits})...)
 	if len(requests)+len(limits) > 0 {
-		t.updates = append(t.updates, fmt.Sprintf("container %d: %s", i, strings.Join(notes, ", ")))
+		t.updates = append(t.updates, p.label+": "+strings.Join(notes, ", "))
 	}
+	now := resources(c.Requests, c.Limits)
 	switch {
-	case f == nil:
+	case len(requests)+len(limits) == 0:
 		t.step("", "", "NoRecommendation", c.Name+": nothing is recommended for it")
 	case len(t.d.Operations) > before:
-		in, out := resources(c.Requests, c.Limits), resources(over(c.Requests, requests), over(c.Limits, limits))
-		t.step(in, out, "Patched", c.Name+": "+strings.Join(notes, ", "))
+		t.anew = t.anew || p.boosted()
+		t.step(now, resources(p.requests, p.limits), "Patched", c.Name+": "+strings.Join(notes, ", "))
 	default:
-		now := resources(c.Requests, c.Limits)
 		t.step(now, now, "AsWanted", c.Name+": has what is wanted")
 	}
 }
 
-// list is the requests or the limits of a container. has tells that the map is
-// there.
-type list struct {
-	kind      string
-	has       bool
-	now, want corev1.ResourceList
+// wanted is what a container is to request and be limited to.
+func (t *turn) wanted(p *part) (requests, limits corev1.ResourceList, notes []string) {
+	if f := find(t.fitted, p.Name); f != nil {
+		requests, notes = f.Target, slices.Clone(f.Notes)
+		if !resourcepolicy.RequestsOnly(t.s.VPA.Policy, p.Name) {
+			var unkept []string
+			limits, unkept = resourcepolicy.ProportionalLimits(p.was, requests, t.s.Limits.Defaults())
+			notes = append(notes, unkept...)
+		}
+	}
+	if p.boost != nil {
+		requests, limits = p.boost.over(requests, limits)
+	}
+	return requests, limits, notes
 }
 
-// set adds the operations that set one list of a container, and tells what is
-// set, as "cpu request".
-func (t *turn) set(i int, l list) []string {
+// list is the requests or the limits of what is at path. has tells that the map is
+// there.
+type list struct {
+	kind, path string
+	has        bool
+	now, want  corev1.ResourceList
+}
+
+// set adds the operations that set one list, and tells what is set, as "cpu
+// request".
+func (t *turn) set(l list) []string {
+	at := l.path + "/resources/" + l.kind
 	if !l.has && changes(l.now, l.want) > 0 {
 		values := map[string]string{}
 		for name, q := range l.want {
 			values[string(name)] = q.String()
 		}
-		t.add(path(i)+"/"+l.kind, values)
+		t.add(at, values)
 	}
 	var notes []string
 	for _, name := range slices.Sorted(maps.Keys(l.want)) {
 		notes = append(notes, string(name)+" "+strings.TrimSuffix(l.kind, "s"))
 		q := l.want[name]
 		if l.has && differs(l.now, name, q.Cmp) {
-			t.add(path(i)+"/"+l.kind+"/"+escape(string(name)), q.String())
+			t.add(at+"/"+escape(string(name)), q.String())
 		}
 	}
 	return notes
@@ -216,12 +290,14 @@ func annotate(t *turn) bool {
 	for _, c := range t.s.Pod.Containers {
 		names = append(names, c.Name)
 	}
-	values := map[string]string{}
+	values := t.boostNotes()
 	if want := strings.Join(names, ", "); want != t.s.Pod.Observed {
 		values[ObservedAnnotation] = want
 	}
 	if len(t.updates) > 0 {
-		if want := "Pod resources updated by " + t.s.VPA.Name + ": " + strings.Join(t.updates, "; "); want != t.s.Pod.Updates {
+		want := "Pod resources updated by " + t.s.VPA.Name + ": " + strings.Join(t.updates, "; ")
+		// Asked again, the pod as a whole has the room that it was given.
+		if want != t.s.Pod.Updates && !strings.HasPrefix(t.s.Pod.Updates, want+podNote) {
 			values[UpdatesAnnotation] = want
 		}
 	}
@@ -233,7 +309,7 @@ func annotate(t *turn) bool {
 		return true
 	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		t.add("/metadata/annotations/"+name, values[name])
+		t.add("/metadata/annotations/"+escape(name), values[name])
 	}
 	return true
 }
@@ -245,8 +321,4 @@ func find(all []resourcepolicy.Fitted, container string) *resourcepolicy.Fitted 
 		}
 	}
 	return nil
-}
-
-func path(container int) string {
-	return "/spec/containers/" + strconv.Itoa(container) + "/resources"
 }

@@ -16,6 +16,9 @@ const Kind = "VerticalPodAutoscaler"
 const (
 	UpdatesAnnotation  = "vpaUpdates"
 	ObservedAnnotation = "vpaObservedContainers"
+	// BoostAnnotation, followed by a container's name, says what the container had
+	// before its startup boost. The updater takes the boost back by it.
+	BoostAnnotation = "vpaCpuStartupBoost/"
 )
 
 // Rules are what the webhook runs and a replay runs again.
@@ -23,7 +26,7 @@ func Rules() loop.Rules[Snapshot, State, Decision] {
 	return loop.Rules[Snapshot, State, Decision]{Decide: Decide, Commit: Commit}
 }
 
-// Decision is the patch of one pod. To is the number of operations.
+// Decision is the patch of one pod. To is the number of operations and edits.
 type Decision struct {
 	decision.Decision[int, Delta]
 	// Pod is its name, or what its name is generated from.
@@ -31,6 +34,19 @@ type Decision struct {
 	// Operations are the patch; empty where nothing is to be changed, or in mode
 	// Recommend nothing may be.
 	Operations []Operation `json:"operations,omitempty"`
+	// Edits are changes within strings of the pod, which are part of the patch. The
+	// strings themselves are not here: they may hold secrets.
+	Edits []Edit `json:"edits,omitempty"`
+}
+
+// Edit replaces a part of a string.
+type Edit struct {
+	// Path is the JSON pointer of the string.
+	Path string `json:"path"`
+	// Offset is where From begins, in bytes.
+	Offset int    `json:"offset,omitempty"`
+	From   string `json:"from"`
+	To     string `json:"to"`
 }
 
 // Operation is one operation of a JSON patch. All that we make are "add", which
@@ -49,6 +65,7 @@ const (
 	ReasonUpdateMode       = "UpdateModeOff"
 	ReasonOtherWriter      = "OtherWebhookActs"
 	ReasonNoRecommendation = "NoRecommendation"
+	ReasonBoostInvalid     = "StartupBoostInvalid"
 )
 
 // State is nothing: a pod is admitted once.

@@ -6,12 +6,16 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/quartet-autoscaling/quartet/admission/patch"
+	"github.com/quartet-autoscaling/quartet/admission/runtimes"
 	"github.com/quartet-autoscaling/quartet/internal/decision"
 	"github.com/quartet-autoscaling/quartet/internal/loop"
 	"github.com/quartet-autoscaling/quartet/internal/vertical"
+	"github.com/quartet-autoscaling/quartet/internal/vertical/features"
 	"github.com/quartet-autoscaling/quartet/internal/vertical/policies"
+	"github.com/quartet-autoscaling/quartet/internal/verticalpolicy"
 )
 
 // visit is one review's pod, handed to the observer and the publisher in the
@@ -45,6 +49,15 @@ type observer struct {
 	policies *policies.Cache
 	// rival names another webhook, "" where there is none.
 	rival func() string
+	// asked are the parts of the snapshot that the flags ask for.
+	asked asked
+}
+
+// asked is what the flags ask of every patch.
+type asked struct {
+	gates                    features.Gates
+	maxBoost                 *resource.Quantity
+	sidecars, followPodLevel bool
 }
 
 // Observe gathers everything that the decision on the pod in the context needs.
@@ -57,14 +70,28 @@ func (o *observer) Observe(ctx context.Context, unit decision.Unit, now time.Tim
 	if vpa == nil || string(vpa.UID) != unit.UID {
 		return patch.Snapshot{}, loop.ErrGone
 	}
+	policy := o.policies.Admission(unit.Namespace, unit.Name)
 	return patch.Snapshot{
-		Now: now, Mode: o.mode, Rival: o.rival(), Limits: o.limits.Of(unit.Namespace), Pod: patch.Of(v.pod, v.name),
-		Policy: o.policies.Admission(unit.Namespace, unit.Name),
+		Now: now, Mode: o.mode, Rival: o.rival(), Limits: o.limits.Of(unit.Namespace), Pod: patch.Of(v.pod, v.name, kinds(policy)...),
+		Policy: policy,
+		Gates:  o.asked.gates, MaxBoost: o.asked.maxBoost, Sidecars: o.asked.sidecars, FollowPodLevel: o.asked.followPodLevel,
 		VPA: patch.VPA{
 			Namespace: vpa.Namespace, Name: vpa.Name, UID: string(vpa.UID), UpdateMode: vertical.UpdateMode(vpa),
-			Policy: vertical.Policy(vpa), Recommendations: vertical.Recommendations(vpa),
+			Policy: vertical.Policy(vpa), Recommendations: vertical.Recommendations(vpa), StartupBoost: vpa.Spec.StartupBoost,
 		},
 	}, nil
+}
+
+// kinds are the runtimes whose settings a policy wants kept in step.
+func kinds(policy *verticalpolicy.Admission) []runtimes.Kind {
+	if policy == nil {
+		return nil
+	}
+	out := make([]runtimes.Kind, len(policy.Runtimes))
+	for i, name := range policy.Runtimes {
+		out[i] = runtimes.Kind(name)
+	}
+	return out
 }
 
 // handing carries a patch out by handing it to the API server in the answer.

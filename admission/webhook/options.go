@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/quartet-autoscaling/quartet/internal/runtimeflags"
 	"github.com/quartet-autoscaling/quartet/internal/vertical/featureflag"
@@ -26,6 +27,10 @@ type Options struct {
 	// updater waits for. An empty namespace is Namespace.
 	LeaseName, LeaseNamespace string
 	LeaseInterval             time.Duration
+	// MaxBoost is the most CPU of a startup boost; zero is no bound.
+	MaxBoost resource.QuantityValue
+	// Sidecars and FollowPodLevel patch what upstream leaves alone.
+	Sidecars, FollowPodLevel bool
 	// Features are the feature gates.
 	Features featureflag.Options
 }
@@ -52,6 +57,9 @@ const (
 	flagLeaseName      = "status-lease-name"
 	flagLeaseNamespace = "status-lease-namespace"
 	flagLeaseInterval  = "status-lease-update-interval"
+	flagMaxBoost       = "max-allowed-cpu-boost"
+	flagSidecars       = "native-sidecars"
+	flagFollowPodLevel = "follow-pod-level-resources"
 )
 
 // AddFlags registers the flags with their present values as defaults.
@@ -65,6 +73,9 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 	fs.DurationVar(&o.Validity, flagValidity, o.Validity, "How long a certificate lasts. It is renewed when a third of that is left.")
 	fs.StringVar(&o.LeaseName, flagLeaseName, o.LeaseName, "Name of the lease that is kept fresh while new pods are patched. vpa-updater evicts only then.")
 	fs.StringVar(&o.LeaseNamespace, flagLeaseNamespace, o.LeaseNamespace, "Namespace of that lease. Empty uses --namespace.")
+	fs.Var(&o.MaxBoost, flagMaxBoost, "The most CPU that a container with a startup boost gets. 0 means no bound.")
+	fs.BoolVar(&o.Sidecars, flagSidecars, o.Sidecars, "Patch init containers that run beside the others (restartPolicy Always) as containers are.")
+	fs.BoolVar(&o.FollowPodLevel, flagFollowPodLevel, o.FollowPodLevel, "Keep the resources of a pod as a whole in proportion to the sum of its containers. Without, they are only raised where the pod would be refused.")
 	fs.DurationVar(&o.LeaseInterval, flagLeaseInterval, o.LeaseInterval, "The time from one renewal of that lease to the next.")
 }
 
@@ -83,8 +94,20 @@ func (o *Options) Validate() error {
 		return runtimeflags.Invalid(flagValidity, "must be from 1h to %s, is %s", caValidity/2, o.Validity)
 	case o.LeaseName == "":
 		return runtimeflags.Invalid(flagLeaseName, "must not be empty")
+	case o.MaxBoost.Sign() < 0:
+		return runtimeflags.Invalid(flagMaxBoost, "%s is below 0", o.MaxBoost.String())
 	case o.LeaseInterval < time.Second || o.LeaseInterval >= time.Minute:
 		return runtimeflags.Invalid(flagLeaseInterval, "must be at least 1s and below 1m, is %s", o.LeaseInterval)
 	}
 	return nil
+}
+
+// asked gives what the flags ask of every patch.
+func (o *Options) asked() asked {
+	out := asked{gates: o.Features.Gates(), sidecars: o.Sidecars, followPodLevel: o.FollowPodLevel}
+	if !o.MaxBoost.IsZero() {
+		most := o.MaxBoost.Quantity.DeepCopy()
+		out.maxBoost = &most
+	}
+	return out
 }

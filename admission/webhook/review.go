@@ -145,7 +145,7 @@ func (r *reviewer) pod(ctx context.Context, request *admissionv1.AdmissionReques
 	response := allowed()
 	if outcome.Result == decision.Succeeded {
 		kind := admissionv1.PatchTypeJSONPatch
-		if response.Patch, err = json.Marshal(d.Operations); err != nil {
+		if response.Patch, err = json.Marshal(operationsOf(d, pod)); err != nil {
 			return nil, fmt.Errorf("encode the patch: %w", err)
 		}
 		response.PatchType = &kind
@@ -162,15 +162,16 @@ func nameOf(pod *corev1.Pod) string {
 	return pod.GenerateName + "*"
 }
 
-// scaling finds the object that scales a pod: the oldest that is not Off of
-// those that target the controller at its top. Nil where there is none.
+// scaling finds the object that scales a pod: the oldest that is not Off, or asks
+// for a startup boost, of those that target the controller at its top. Nil where
+// there is none.
 func (r *reviewer) scaling(ctx context.Context, pod *corev1.Pod) (*vpav1.VerticalPodAutoscaler, error) {
 	top, controlled, err := r.controllers.Topmost(ctx, pod)
 	if err != nil || !controlled {
 		return nil, err
 	}
 	for _, vpa := range r.vpas.Targeting(pod.Namespace, top) {
-		if vertical.UpdateMode(vpa) != vpav1.UpdateModeOff {
+		if vertical.UpdateMode(vpa) != vpav1.UpdateModeOff || vertical.Boosts(vpa) {
 			return vpa, nil
 		}
 	}

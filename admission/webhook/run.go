@@ -179,7 +179,9 @@ func (w *webhook) stand(s settings, client kubernetes.Interface) error {
 func (w *webhook) assemble(ctx context.Context, s settings, m *metrics) error {
 	config := loop.Config[patch.Snapshot, patch.State, patch.Decision]{
 		Rules: patch.Rules(), Actuator: handing{}, Publisher: w.publisher,
-		Observer: &observer{mode: string(s.flags.Mode), vpas: w.vpas, limits: w.limits, policies: w.policies, rival: w.standing.rival},
+		Observer: &observer{
+			mode: string(s.flags.Mode), vpas: w.vpas, limits: w.limits, policies: w.policies, rival: w.standing.rival, asked: s.options.asked(),
+		},
 	}
 	turning, err := component.NewLoop(ctx, config, w.ledger)
 	if err != nil {
