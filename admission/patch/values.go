@@ -55,6 +55,6 @@ func resources(requests, limits corev1.ResourceList) string {
 }
 
 // escape makes a name fit a JSON pointer (RFC 6901).
-func escape(name string) string {
-	return strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
-}
+func escape(name string) string { return escaper.Replace(name) }
+
+var escaper = strings.NewReplacer("~", "~0", "/", "~1")

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/quartet-autoscaling/quartet/admission/patch"
+	"github.com/quartet-autoscaling/quartet/admission/podreview"
 	"github.com/quartet-autoscaling/quartet/admission/runtimes"
 	"github.com/quartet-autoscaling/quartet/internal/decision"
 	"github.com/quartet-autoscaling/quartet/internal/loop"
@@ -18,14 +18,8 @@ import (
 	"github.com/quartet-autoscaling/quartet/internal/verticalpolicy"
 )
 
-// visit is one review's pod, handed to the observer and the publisher in the
-// context.
-type visit struct {
-	pod  *corev1.Pod
-	name string
-	// dryRun tells that nothing is to be changed, events included.
-	dryRun bool
-}
+// visit is one review, handed to the observer and the publisher in the context.
+type visit struct{ review *podreview.Review }
 
 type visitKey struct{}
 
@@ -46,7 +40,8 @@ type observer struct {
 	vpas   *vertical.Objects
 	limits *vertical.LimitRanges
 	// policies are nil where none are read.
-	policies *policies.Cache
+	policies    *policies.Cache
+	projections *projections
 	// rival names another webhook, "" where there is none.
 	rival func() string
 	// asked are the parts of the snapshot that the flags ask for.
@@ -62,8 +57,8 @@ type asked struct {
 
 // Observe gathers everything that the decision on the pod in the context needs.
 func (o *observer) Observe(ctx context.Context, unit decision.Unit, now time.Time) (patch.Snapshot, error) {
-	v := visitOf(ctx)
-	if v.pod == nil {
+	asked := visitOf(ctx).review
+	if asked == nil {
 		return patch.Snapshot{}, errors.New("there is no pod to decide on")
 	}
 	vpa := o.vpas.Get(unit.Namespace, unit.Name)
@@ -71,14 +66,14 @@ func (o *observer) Observe(ctx context.Context, unit decision.Unit, now time.Tim
 		return patch.Snapshot{}, loop.ErrGone
 	}
 	policy := o.policies.Admission(unit.Namespace, unit.Name)
+	wanted := kinds(policy)
+	if err := asked.Containers(len(wanted) > 0); err != nil {
+		return patch.Snapshot{}, err
+	}
 	return patch.Snapshot{
-		Now: now, Mode: o.mode, Rival: o.rival(), Limits: o.limits.Of(unit.Namespace), Pod: patch.Of(v.pod, v.name, kinds(policy)...),
-		Policy: policy,
-		Gates:  o.asked.gates, MaxBoost: o.asked.maxBoost, Sidecars: o.asked.sidecars, FollowPodLevel: o.asked.followPodLevel,
-		VPA: patch.VPA{
-			Namespace: vpa.Namespace, Name: vpa.Name, UID: string(vpa.UID), UpdateMode: vertical.UpdateMode(vpa),
-			Policy: vertical.Policy(vpa), Recommendations: vertical.Recommendations(vpa), StartupBoost: vpa.Spec.StartupBoost,
-		},
+		Now: now, Mode: o.mode, Rival: o.rival(), Limits: o.limits.Of(unit.Namespace), Policy: policy,
+		Pod: patch.Of(&asked.Pod, nameOf(&asked.Pod), wanted...), VPA: o.projections.get(unit, vpa),
+		Gates: o.asked.gates, MaxBoost: o.asked.maxBoost, Sidecars: o.asked.sidecars, FollowPodLevel: o.asked.followPodLevel,
 	}, nil
 }
 

@@ -34,7 +34,7 @@ type publisher struct {
 func (p *publisher) Publish(ctx context.Context, d patch.Decision, o decision.Outcome) {
 	p.store.Put(d.Unit, func() decisionapi.Decision { return decisionapi.Render(d.Decision, o, detail(d)) })
 	p.log(ctx, d, o)
-	if d.Reason == patch.ReasonOtherWriter && !visitOf(ctx).dryRun && p.due(d) {
+	if d.Reason == patch.ReasonOtherWriter && !dryRun(ctx) && p.due(d) {
 		p.recorder.Event(kube.Reference(vpav1.SchemeGroupVersion.String(), d.Unit), corev1.EventTypeWarning, d.Reason, d.Message)
 	}
 }
@@ -53,16 +53,27 @@ func (p *publisher) due(d patch.Decision) bool {
 	return true
 }
 
+// dryRun tells that nothing is to be changed by the review, events included.
+func dryRun(ctx context.Context) bool {
+	asked := visitOf(ctx).review
+	return asked != nil && asked.DryRun
+}
+
+// log tells of a decision, for those who look closely: a line for each pod of a
+// large cluster costs more than its review.
 func (p *publisher) log(ctx context.Context, d patch.Decision, o decision.Outcome) {
 	logger := telemetry.Logger(ctx)
-	level, message := slog.LevelDebug, "Decided"
+	if !logger.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	message := "Decided"
 	switch {
 	case o.Result == decision.Succeeded:
-		level, message = slog.LevelInfo, "Patched"
+		message = "Patched"
 	case d.To > 0:
-		level, message = slog.LevelInfo, "Would patch"
+		message = "Would patch"
 	}
-	logger.LogAttrs(ctx, level, message, slog.String("vpa", d.Unit.Namespace+"/"+d.Unit.Name), slog.String("pod", d.Pod),
+	logger.LogAttrs(ctx, slog.LevelDebug, message, slog.String("vpa", d.Unit.Namespace+"/"+d.Unit.Name), slog.String("pod", d.Pod),
 		slog.Int("operations", d.To), slog.String("reason", d.Reason), slog.String("message", d.Message))
 }
 

@@ -1,11 +1,11 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -13,10 +13,10 @@ import (
 	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	vpav1 "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/apis/autoscaling.k8s.io/v1"
 
 	"github.com/quartet-autoscaling/quartet/admission/patch"
@@ -31,8 +31,9 @@ import (
 
 // The paths of the webhook configurations.
 const (
-	PathPods = "/mutate-pods"
-	PathVPAs = "/validate-verticalpodautoscalers"
+	PathPods     = "/mutate-pods"
+	PathVPAs     = "/validate-verticalpodautoscalers"
+	PathDefaults = "/mutate-verticalpodautoscalers"
 )
 
 // maxReview is above what the API server sends: two objects of 1.5 MiB.
@@ -53,57 +54,74 @@ type reviewer struct {
 	seen func(decision.Unit)
 }
 
-// Handler serves the two paths.
+// handler serves the paths.
 func (r *reviewer) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("POST "+PathPods, r.serve("Pod", r.pod))
-	mux.Handle("POST "+PathVPAs, r.serve("VPA", r.vpa))
+	mux.HandleFunc("POST "+PathPods, r.pods)
+	mux.Handle("POST "+PathVPAs, r.serve(r.vpa))
+	mux.Handle("POST "+PathDefaults, r.serve(r.defaults))
 	return mux
 }
 
-// answer is what a review comes to: allowed is the answer where err is not nil.
+// answer is what a review of an object comes to: allowed is the answer where err
+// is not nil.
 type answer func(ctx context.Context, request *admissionv1.AdmissionRequest) (*admissionv1.AdmissionResponse, error)
 
-// The statuses of the latency metric.
+// The statuses and the resources of the latency metric, by upstream's names.
 const (
 	statusApplied = "applied"
 	statusSkipped = "skipped"
 	statusError   = "error"
+	resourcePod   = "Pod"
+	resourceVPA   = "VPA"
 )
 
-// serve wraps an answer in a review. What cannot be read or decided is allowed
-// as it is.
-func (r *reviewer) serve(what string, decide answer) http.Handler {
+// notReview is what a caller is told whose body is something else.
+const notReview = "the body is no AdmissionReview of admission.k8s.io/v1"
+
+// serve wraps an answer in a review of a VerticalPodAutoscaler. What cannot be
+// decided is allowed as it is.
+func (r *reviewer) serve(decide answer) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		start, status := time.Now(), statusError
-		defer func() { r.metrics.answered(what, status, time.Since(start)) }()
-		body, err := io.ReadAll(http.MaxBytesReader(w, request.Body, maxReview))
-		if err != nil {
-			var large *http.MaxBytesError
-			if errors.As(err, &large) {
-				http.Error(w, "the review is too large", http.StatusRequestEntityTooLarge)
-			}
+		defer func() { r.metrics.answered(review{resourceVPA, status}, time.Since(start)) }()
+		var body bytes.Buffer
+		if !readBody(w, request, &body) {
 			return
 		}
-		var review admissionv1.AdmissionReview
-		if err := json.Unmarshal(body, &review); err != nil || review.Request == nil {
-			http.Error(w, "the body is no AdmissionReview of admission.k8s.io/v1", http.StatusBadRequest)
+		var asked admissionv1.AdmissionReview
+		if err := json.Unmarshal(body.Bytes(), &asked); err != nil || asked.Request == nil {
+			http.Error(w, notReview, http.StatusBadRequest)
 			return
 		}
-		response, err := guarded(request.Context(), review.Request, decide)
+		response, err := guarded(request.Context(), asked.Request, decide)
 		if err != nil {
-			telemetry.Logger(request.Context()).LogAttrs(request.Context(), slog.LevelError, "Could not review", slog.String("kind", what),
-				slog.String("object", review.Request.Namespace+"/"+review.Request.Name), slog.Any("error", err))
-		} else if status = statusSkipped; len(response.Patch) > 0 || !response.Allowed {
+			telemetry.Logger(request.Context()).LogAttrs(request.Context(), slog.LevelError, "Could not review", slog.String("kind", resourceVPA),
+				slog.String("object", asked.Request.Namespace+"/"+asked.Request.Name), slog.Any("error", err))
+		} else if status = statusSkipped; len(response.Patch) > 0 {
 			status = statusApplied
 		}
-		response.UID = review.Request.UID
+		response.UID = asked.Request.UID
 		w.Header().Set("Content-Type", "application/json")
 		// A client that went away needs no answer.
 		_ = json.NewEncoder(w).Encode(admissionv1.AdmissionReview{
 			TypeMeta: metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "AdmissionReview"}, Response: response,
 		})
 	})
+}
+
+// readBody reads a review into the buffer. Where it cannot, the caller has been
+// told.
+func readBody(w http.ResponseWriter, request *http.Request, into *bytes.Buffer) bool {
+	if n := request.ContentLength; n > 0 && n <= maxReview {
+		into.Grow(int(n) + bytes.MinRead)
+	}
+	_, err := into.ReadFrom(http.MaxBytesReader(w, request.Body, maxReview))
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		http.Error(w, "the review is too large", http.StatusRequestEntityTooLarge)
+	}
+	return err == nil
 }
 
 // guarded answers, and allows where that fails in any way.
@@ -121,81 +139,13 @@ func guarded(ctx context.Context, request *admissionv1.AdmissionRequest, decide 
 
 func allowed() *admissionv1.AdmissionResponse { return &admissionv1.AdmissionResponse{Allowed: true} }
 
-// pod patches a new pod.
-func (r *reviewer) pod(ctx context.Context, request *admissionv1.AdmissionRequest) (*admissionv1.AdmissionResponse, error) {
-	if request.Operation != admissionv1.Create || request.SubResource != "" {
-		return allowed(), nil
-	}
-	pod := &corev1.Pod{}
-	if err := json.Unmarshal(request.Object.Raw, pod); err != nil {
-		return nil, fmt.Errorf("read the pod: %w", err)
-	}
-	pod.Namespace = request.Namespace
-	vpa, err := r.scaling(ctx, pod)
-	if err != nil || vpa == nil {
-		return nil, err
-	}
-	unit := decision.Unit{Kind: patch.Kind, Namespace: vpa.Namespace, Name: vpa.Name, UID: string(vpa.UID)}
-	r.seen(unit)
-	v := &visit{pod: pod, name: nameOf(pod), dryRun: request.DryRun != nil && *request.DryRun}
-	d, outcome, err := r.loop.Turn(withVisit(ctx, v), unit)
-	if err != nil {
-		return nil, err
-	}
-	response := allowed()
-	if outcome.Result == decision.Succeeded {
-		kind := admissionv1.PatchTypeJSONPatch
-		if response.Patch, err = json.Marshal(operationsOf(d, pod)); err != nil {
-			return nil, fmt.Errorf("encode the patch: %w", err)
-		}
-		response.PatchType = &kind
-	}
-	r.metrics.admitted(outcome.Result == decision.Succeeded)
-	return response, nil
-}
-
-// nameOf is the pod's name, or what its name will begin with.
-func nameOf(pod *corev1.Pod) string {
-	if pod.Name != "" {
-		return pod.Name
-	}
-	return pod.GenerateName + "*"
-}
-
-// scaling finds the object that scales a pod: the oldest that is not Off, or asks
-// for a startup boost, of those that target the controller at its top. Nil where
-// there is none.
-func (r *reviewer) scaling(ctx context.Context, pod *corev1.Pod) (*vpav1.VerticalPodAutoscaler, error) {
-	top, controlled, err := r.controllers.Topmost(ctx, pod)
-	if err != nil || !controlled {
-		return nil, err
-	}
-	for _, vpa := range r.vpas.Targeting(pod.Namespace, top) {
-		if vertical.UpdateMode(vpa) != vpav1.UpdateModeOff || vertical.Boosts(vpa) {
-			return vpa, nil
-		}
-	}
-	return nil, nil
-}
-
 // vpa validates an object. In mode Recommend it only warns.
 func (r *reviewer) vpa(_ context.Context, request *admissionv1.AdmissionRequest) (*admissionv1.AdmissionResponse, error) {
 	if request.SubResource != "" || (request.Operation != admissionv1.Create && request.Operation != admissionv1.Update) {
 		return allowed(), nil
 	}
-	vpa := &vpav1.VerticalPodAutoscaler{}
-	if err := json.Unmarshal(request.Object.Raw, vpa); err != nil {
-		return nil, fmt.Errorf("read the VerticalPodAutoscaler: %w", err)
-	}
-	var old *vpav1.VerticalPodAutoscaler
-	if request.Operation == admissionv1.Update {
-		old = &vpav1.VerticalPodAutoscaler{}
-		if err := json.Unmarshal(request.OldObject.Raw, old); err != nil {
-			return nil, fmt.Errorf("read the VerticalPodAutoscaler as it was: %w", err)
-		}
-	}
+	warnings, errs := r.judged(request)
 	response := allowed()
-	warnings, errs := validation.Validate(vpa, old, r.gates)
 	response.Warnings = warnings
 	if len(errs) == 0 {
 		return response, nil
@@ -206,6 +156,39 @@ func (r *reviewer) vpa(_ context.Context, request *admissionv1.AdmissionRequest)
 	}
 	invalid := apierrors.NewInvalid(schema.GroupKind{Group: request.Kind.Group, Kind: request.Kind.Kind}, request.Name, errs)
 	response.Allowed, response.Result = false, &invalid.ErrStatus
+	return response, nil
+}
+
+// judged tells what is wrong with an object. One that cannot be read is wrong too.
+func (r *reviewer) judged(request *admissionv1.AdmissionRequest) (warnings []string, errs field.ErrorList) {
+	vpa, old := &vpav1.VerticalPodAutoscaler{}, (*vpav1.VerticalPodAutoscaler)(nil)
+	err := json.Unmarshal(request.Object.Raw, vpa)
+	if err == nil && request.Operation == admissionv1.Update {
+		old = &vpav1.VerticalPodAutoscaler{}
+		err = json.Unmarshal(request.OldObject.Raw, old)
+	}
+	if err != nil {
+		return nil, field.ErrorList{field.InternalError(field.NewPath("."), err)}
+	}
+	return validation.Validate(vpa, old, r.gates)
+}
+
+// defaulted is the policy of an object that has none.
+const defaulted = `[{"op":"add","path":"/spec/updatePolicy","value":{"updateMode":"Recreate"}}]`
+
+// defaults writes the update mode into an object that has no update policy, so
+// that it shows what it does.
+func (r *reviewer) defaults(_ context.Context, request *admissionv1.AdmissionRequest) (*admissionv1.AdmissionResponse, error) {
+	vpa, response := &vpav1.VerticalPodAutoscaler{}, allowed()
+	if request.SubResource != "" || !r.mode.Acts() || (request.Operation != admissionv1.Create && request.Operation != admissionv1.Update) {
+		return response, nil
+	}
+	// What cannot be read is refused where it is validated.
+	if json.Unmarshal(request.Object.Raw, vpa) != nil || vpa.Spec.UpdatePolicy != nil {
+		return response, nil
+	}
+	kind := admissionv1.PatchTypeJSONPatch
+	response.Patch, response.PatchType = []byte(defaulted), &kind
 	return response, nil
 }
 

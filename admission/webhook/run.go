@@ -84,6 +84,7 @@ type webhook struct {
 	standing    *standing
 	reviewer    *reviewer
 	publisher   *publisher
+	projections *projections
 	// ledger is nil without --ledger-dir.
 	ledger *writer
 
@@ -177,10 +178,11 @@ func (w *webhook) stand(s settings, client kubernetes.Interface) error {
 
 // assemble joins the parts to a loop with its reviewer.
 func (w *webhook) assemble(ctx context.Context, s settings, m *metrics) error {
+	w.projections = newProjections()
 	config := loop.Config[patch.Snapshot, patch.State, patch.Decision]{
 		Rules: patch.Rules(), Actuator: handing{}, Publisher: w.publisher,
 		Observer: &observer{
-			mode: string(s.flags.Mode), vpas: w.vpas, limits: w.limits, policies: w.policies, rival: w.standing.rival, asked: s.options.asked(),
+			mode: string(s.flags.Mode), vpas: w.vpas, limits: w.limits, policies: w.policies, projections: w.projections, rival: w.standing.rival, asked: s.options.asked(),
 		},
 	}
 	turning, err := component.NewLoop(ctx, config, w.ledger)
@@ -247,6 +249,7 @@ func (w *webhook) forgetGone() {
 		delete(w.units, unit)
 		w.reviewer.loop.Forget(unit)
 		w.publisher.forget(unit)
+		w.projections.forget(unit)
 	}
 }
 

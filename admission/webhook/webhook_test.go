@@ -56,7 +56,7 @@ spec: {containers: [{name: app, image: web, resources: {requests: {cpu: 100m, me
 
 // world is a running webhook before fake API servers.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	client kubernetes.Interface
 	vpas   *vpafake.Clientset
 	w      *webhook
@@ -65,29 +65,44 @@ type world struct {
 	store  *decisionapi.Store
 }
 
-func start(t *testing.T, mode runtimeflags.Mode, objects ...runtime.Object) *world {
+func start(t testing.TB, mode runtimeflags.Mode, objects ...runtime.Object) *world {
 	t.Helper()
 	vpa := &vpav1.VerticalPodAutoscaler{}
 	if err := yaml.UnmarshalStrict([]byte(object), vpa); err != nil {
 		t.Fatal(err)
 	}
 	owner := true
-	objects = append(objects,
-		&admissionregistrationv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "quartet-vpa-admission"}, Webhooks: []admissionregistrationv1.MutatingWebhook{{Name: "pods"}}},
-		&admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "quartet-vpa-admission"}, Webhooks: []admissionregistrationv1.ValidatingWebhook{{Name: "vpas"}}},
+	objects = append(append(objects, configurations()...),
 		&appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{
 			Namespace: "shop", Name: "web-7d4f", UID: "rs-1",
 			OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "Deployment", Name: "web", Controller: &owner}},
 		}})
-	s := settings{flags: runtimeflags.New(runtimeflags.Serving), port: serving.NewOptions(), options: NewOptions()}
-	s.flags.Mode, s.options.Namespace, s.port.BindAddress, s.options.Port = mode, "quartet-system", "127.0.0.1", 0
 	x := &world{
 		t: t, client: fake.NewClientset(objects...), ledger: t.TempDir(), events: record.NewFakeRecorder(10),
 		store: decisionapi.NewStore(decisionapi.StoreConfig{Component: apiComponent, Kind: patch.Kind}),
 	}
 	x.vpas = vpafake.NewSimpleClientset(vpa)
-	x.run(s)
+	x.run(started(mode))
 	return x
+}
+
+// started are the settings of a webhook of a mode, on a port of its own.
+func started(mode runtimeflags.Mode) settings {
+	s := settings{flags: runtimeflags.New(runtimeflags.Serving), port: serving.NewOptions(), options: NewOptions()}
+	s.flags.Mode, s.options.Namespace, s.port.BindAddress, s.options.Port = mode, "quartet-system", "127.0.0.1", 0
+	return s
+}
+
+// configurations are those that the chart makes.
+func configurations() []runtime.Object {
+	return []runtime.Object{
+		&admissionregistrationv1.MutatingWebhookConfiguration{
+			ObjectMeta: metav1.ObjectMeta{Name: "quartet-vpa-admission"}, Webhooks: []admissionregistrationv1.MutatingWebhook{{Name: "pods"}, {Name: "vpas"}},
+		},
+		&admissionregistrationv1.ValidatingWebhookConfiguration{
+			ObjectMeta: metav1.ObjectMeta{Name: "quartet-vpa-admission"}, Webhooks: []admissionregistrationv1.ValidatingWebhook{{Name: "vpas"}},
+		},
+	}
 }
 
 // run assembles the parts as build does, and serves.
@@ -107,8 +122,10 @@ func (x *world) run(s settings) {
 	must()
 	err = w.stand(s, x.client)
 	must()
-	w.ledger, err = ledger.Open[patch.Snapshot, patch.State, patch.Decision](ledger.Config{Dir: x.ledger, Component: name, Build: "test"})
-	must()
+	if x.ledger != "" {
+		w.ledger, err = ledger.Open[patch.Snapshot, patch.State, patch.Decision](ledger.Config{Dir: x.ledger, Component: name, Build: "test"})
+		must()
+	}
 	w.publisher = &publisher{recorder: x.events, store: x.store}
 	m, err := newMetrics(prometheus.NewRegistry())
 	must()
@@ -133,9 +150,8 @@ func (x *world) run(s settings) {
 	w.standing.tick(ctx)
 }
 
-// post sends a body as the API server does: trusting the caBundle of the
-// configuration, by the name of the Service.
-func (x *world) post(path string, body []byte) (int, []byte) {
+// trusted are the authorities of the configuration now.
+func (x *world) trusted() *x509.CertPool {
 	x.t.Helper()
 	c, err := x.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(x.t.Context(), "quartet-vpa-admission", metav1.GetOptions{})
 	if err != nil {
@@ -143,8 +159,15 @@ func (x *world) post(path string, body []byte) (int, []byte) {
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(c.Webhooks[0].ClientConfig.CABundle)
+	return pool
+}
+
+// post sends a body as the API server does: trusting the caBundle of the
+// configuration, by the name of the Service.
+func (x *world) post(path string, body []byte) (int, []byte) {
+	x.t.Helper()
 	client := &http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: pool, ServerName: "vpa-admission.quartet-system.svc"},
+		DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: x.trusted(), ServerName: "vpa-admission.quartet-system.svc"},
 	}}
 	response, err := client.Post("https://"+x.w.listener.Addr().String()+path, "application/json", bytes.NewReader(body))
 	if err != nil {
@@ -176,7 +199,7 @@ func (x *world) review(path string, request admissionv1.AdmissionRequest) *admis
 	return review.Response
 }
 
-func raw(t *testing.T, text string) runtime.RawExtension {
+func raw(t testing.TB, text string) runtime.RawExtension {
 	t.Helper()
 	content, err := yaml.YAMLToJSON([]byte(text))
 	if err != nil {
@@ -293,7 +316,7 @@ func TestInvalidObjectIsRefusedByField(t *testing.T) {
 		"invalid, only watched":   {mode: runtimeflags.ModeRecommend, request: admissionv1.AdmissionRequest{Object: raw(t, invalid)}, warned: "spec.updatePolicy.minReplicas"},
 		"without a target":        {mode: runtimeflags.ModeAuto, request: admissionv1.AdmissionRequest{Object: raw(t, "spec: {}")}, refused: "spec.targetRef"},
 		"invalid after an update": {mode: runtimeflags.ModeAuto, request: admissionv1.AdmissionRequest{Operation: admissionv1.Update, Object: raw(t, invalid), OldObject: raw(t, object)}, refused: "spec.updatePolicy.minReplicas"},
-		"unreadable":              {mode: runtimeflags.ModeAuto, request: admissionv1.AdmissionRequest{Object: runtime.RawExtension{Raw: []byte(`[]`)}}},
+		"unreadable":              {mode: runtimeflags.ModeAuto, request: admissionv1.AdmissionRequest{Object: runtime.RawExtension{Raw: []byte(`[]`)}}, refused: "cannot unmarshal"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -342,7 +365,7 @@ func TestObjectsThatAreGoneAreForgotten(t *testing.T) {
 	})
 }
 
-func eventually(t *testing.T, what string, holds func() bool) {
+func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !holds(); {
 		if time.Now().After(deadline) {

@@ -42,6 +42,7 @@ const byController = "controller"
 // ReplicaSets, a CronJob's Jobs.
 type Controllers struct {
 	client    kubernetes.Interface
+	answers   answers
 	informers map[string]cache.SharedIndexInformer
 }
 
@@ -174,13 +175,12 @@ func (c *Controllers) between(ctx context.Context, namespace string, owner *meta
 			return object, nil
 		}
 	}
-	var object metav1.Object
-	var err error
-	if owner.Kind == job {
-		object, err = c.client.BatchV1().Jobs(namespace).Get(ctx, owner.Name, metav1.GetOptions{})
-	} else {
-		object, err = c.client.AppsV1().ReplicaSets(namespace).Get(ctx, owner.Name, metav1.GetOptions{})
-	}
+	object, err := c.answers.get(ctx, owner.UID, func(ctx context.Context) (metav1.Object, error) {
+		if owner.Kind == job {
+			return c.client.BatchV1().Jobs(namespace).Get(ctx, owner.Name, metav1.GetOptions{})
+		}
+		return c.client.AppsV1().ReplicaSets(namespace).Get(ctx, owner.Name, metav1.GetOptions{})
+	})
 	if err != nil {
 		return nil, fmt.Errorf("find out what controls %s %s/%s: %w", owner.Kind, namespace, owner.Name, err)
 	}

@@ -16,7 +16,7 @@ var components = []string{"adapter", "admission", "cluster-scaler", "hpa", "reco
 // They need not exist yet.
 var pure = []string{
 	"adapter/query", "adapter/source/prometheus/rules",
-	"admission/patch", "admission/runtimes",
+	"admission/patch", "admission/podreview", "admission/runtimes",
 	"cluster-scaler/expander", "cluster-scaler/nodepool", "cluster-scaler/plan", "cluster-scaler/scaledown", "cluster-scaler/scaleup",
 	"cluster-scaler/scheduling", "cluster-scaler/world",
 	"hpa/behavior", "hpa/replicas",
