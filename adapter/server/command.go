@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"runtime/debug"
 	"time"
 
 	"github.com/quartet-autoscaling/quartet/internal/leader"
@@ -29,8 +27,9 @@ func NewCommand() *runtimeflags.Command {
 		Short:   "serves queues and queries as external metrics, each sample with its own time",
 		Flags:   flags,
 		Options: []runtimeflags.Options{port, others, shared},
+		// About two thirds of the size that Go would give it.
+		GarbagePercent: 30,
 		Run: func(ctx context.Context) error {
-			collectSooner()
 			return run(ctx, flags, options{port, others, shared})
 		},
 	}
@@ -68,18 +67,5 @@ func lead(ctx context.Context, cfg leader.Config, work func(context.Context) err
 			return nil
 		case <-time.After(electAgain):
 		}
-	}
-}
-
-// collectPercent is how much the memory may grow over what is in use before the
-// garbage is collected. What is in use grows with the number of objects and lives
-// long; what a read or a poll makes dies at once, so collecting sooner costs little
-// and keeps the process at about two thirds of the size that Go would give it.
-const collectPercent = 30
-
-// collectSooner sets that, unless the environment says otherwise.
-func collectSooner() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(collectPercent)
 	}
 }

@@ -74,7 +74,9 @@ func (h *history) keeper() loop.Keeper[replicas.Snapshot, replicas.State, replic
 
 // Guard has the state kept with what the decision is about to change.
 func (h *history) Guard(ctx context.Context, e turnEntry) error {
-	return h.store.Guard(ctx, e.Decision.Unit, encoder(replicas.Intending(e.Before, e.Decision), &e.Snapshot))
+	return visitOf(ctx).slots.aside(func() error {
+		return h.store.Guard(ctx, e.Decision.Unit, encoder(replicas.Intending(e.Before, e.Decision), &e.Snapshot))
+	})
 }
 
 // Keep has the state kept with the next pass.

@@ -9,24 +9,53 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 )
 
-// slots bound how many turns work at the same time. A turn that waits for an answer
-// gives its slot away meanwhile. A nil one bounds nothing.
-type slots chan struct{}
+// writesPerSlot is how many statuses may be written for each turn that may work: a
+// write waits for the API server, mostly.
+const writesPerSlot = 4
 
-func (s slots) take() {
+// slots bound how many turns work at the same time. A turn that waits for an answer
+// or a write gives its slot away meanwhile; writes bounds how many do for a status.
+// Nil ones bound nothing.
+type slots struct{ work, writes chan struct{} }
+
+func newSlots(n int) *slots {
+	return &slots{work: make(chan struct{}, n), writes: make(chan struct{}, writesPerSlot*n)}
+}
+
+func (s *slots) take() {
 	if s != nil {
-		s <- struct{}{}
+		s.work <- struct{}{}
 	}
 }
 
-func (s slots) give() {
+func (s *slots) give() {
 	if s != nil {
-		<-s
+		<-s.work
 	}
+}
+
+// aside does what waits for others without the turn's slot.
+func (s *slots) aside(do func() error) error {
+	s.give()
+	defer s.take()
+	return do()
+}
+
+// write is as aside, for a status. Who waits for room among the writes keeps the
+// slot, so that no more turns begin than can be written.
+func (s *slots) write(do func() error) error {
+	if s == nil {
+		return do()
+	}
+	s.writes <- struct{}{}
+	return s.aside(func() error {
+		defer func() { <-s.writes }()
+		return do()
+	})
 }
 
 // await waits for all answers, or for the end of the context.
-func (s slots) await(ctx context.Context, all []pending) error {
+func (s *slots) await(ctx context.Context, all []pending) error {
 	answered := func(p pending) bool {
 		select {
 		case <-p.done:
@@ -39,16 +68,16 @@ func (s slots) await(ctx context.Context, all []pending) error {
 	if waiting < 0 {
 		return nil
 	}
-	s.give()
-	defer s.take()
-	for _, p := range all[waiting:] {
-		select {
-		case <-p.done:
-		case <-ctx.Done():
-			return ctx.Err()
+	return s.aside(func() error {
+		for _, p := range all[waiting:] {
+			select {
+			case <-p.done:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // laneTurns is how many turns of one lane may be under way, mostly waiting.

@@ -2,7 +2,9 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -74,18 +76,18 @@ func TestLanes(t *testing.T) {
 }
 
 func TestAwaitGivesTheSlotAway(t *testing.T) {
-	s := make(slots, 1)
+	s := newSlots(1)
 	s.take()
 	answered, open := make(chan struct{}), make(chan struct{})
 	close(answered)
-	if err := s.await(t.Context(), []pending{{done: answered}}); err != nil || len(s) != 1 {
-		t.Errorf("nothing to wait for: %v, %d slots taken", err, len(s))
+	if err := s.await(t.Context(), []pending{{done: answered}}); err != nil || len(s.work) != 1 {
+		t.Errorf("nothing to wait for: %v, %d slots taken", err, len(s.work))
 	}
 	ended := make(chan error)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { ended <- s.await(ctx, []pending{{done: answered}, {done: open}}) }()
 	select {
-	case s <- struct{}{}:
+	case s.work <- struct{}{}:
 	case <-time.After(time.Minute):
 		t.Fatal("the slot is kept while waiting")
 	}
@@ -98,5 +100,46 @@ func TestAwaitGivesTheSlotAway(t *testing.T) {
 	s.give()
 	if err := <-ended; err == nil {
 		t.Error("a context that ended is no error")
+	}
+}
+
+func TestWritesLeaveTheSlotAndAreBounded(t *testing.T) {
+	s := newSlots(1)
+	var writing sync.WaitGroup
+	begun, finish := make(chan struct{}), make(chan struct{})
+	for range writesPerSlot {
+		writing.Go(func() {
+			s.take()
+			defer s.give()
+			_ = s.write(func() error {
+				begun <- struct{}{}
+				<-finish
+				return nil
+			})
+		})
+		<-begun
+	}
+	s.take()
+	ended := make(chan error)
+	go func() { ended <- s.write(func() error { return context.Canceled }) }()
+	select {
+	case <-ended:
+		t.Error("one more was written than may be")
+	case s.work <- struct{}{}:
+		t.Error("a slot was given away without room to write")
+	default:
+	}
+	close(finish)
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v is lost", err)
+	}
+	s.give()
+	writing.Wait()
+	if len(s.work) != 0 || len(s.writes) != 0 {
+		t.Errorf("%d slots and %d writes are left", len(s.work), len(s.writes))
+	}
+	var none *slots
+	if err := none.write(func() error { return context.Canceled }); !errors.Is(err, context.Canceled) {
+		t.Errorf("without a bound: %v", err)
 	}
 }

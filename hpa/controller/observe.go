@@ -27,8 +27,8 @@ type visit struct {
 	moved bool
 	// policy is what is attached to the object, nil for nothing.
 	policy *replicas.Policy
-	// slots are where the turn waits for answers.
-	slots slots
+	// slots are where the turn waits for answers and writes.
+	slots *slots
 	// queries are how long each metric took, in the order of the spec.
 	queries []time.Duration
 }

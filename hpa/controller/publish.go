@@ -80,7 +80,7 @@ func (p *publisher) write(ctx context.Context, cached *autoscalingv2.HorizontalP
 		// A shallow copy: nothing that it shares with the cache is changed.
 		changed := *current
 		changed.ManagedFields, changed.Status = nil, status
-		err := p.statuses.update(ctx, &changed)
+		err := visitOf(ctx).slots.write(func() error { return p.statuses.update(ctx, &changed) })
 		if err == nil {
 			return nil
 		}

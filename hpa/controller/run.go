@@ -31,6 +31,10 @@ const (
 	apiBurst = 2000
 )
 
+// garbagePercent keeps the memory for 10,000 objects with five pods each well below
+// what Go would let it grow to: nearly all of it is caches.
+const garbagePercent = 40
+
 type writer = ledger.Writer[replicas.Snapshot, replicas.State, replicas.Decision]
 
 // NewCommand makes the binary.
@@ -49,6 +53,7 @@ func NewCommand() *runtimeflags.Command {
 		},
 	})
 	c.Flags.KubeAPIQPS, c.Flags.KubeAPIBurst = apiQPS, apiBurst
+	c.GarbagePercent = garbagePercent
 	return c
 }
 

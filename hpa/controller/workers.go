@@ -45,7 +45,7 @@ type workers struct {
 	units map[object]decision.Unit
 
 	// slots bound the turns that work, lanes those that wait for the same.
-	slots slots
+	slots *slots
 	lanes *lanes
 }
 
@@ -62,7 +62,7 @@ func (w *workers) run(ctx context.Context) error {
 
 	turning, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	w.slots, w.lanes = make(slots, w.count), newLanes()
+	w.slots, w.lanes = newSlots(w.count), newLanes()
 	var working sync.WaitGroup
 	working.Go(func() {
 		for w.next(turning, &working) {

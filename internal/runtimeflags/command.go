@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/go-logr/logr"
@@ -42,6 +43,11 @@ type Command struct {
 	// Run works until the context ends, and returns nil then. It is called with
 	// flags that are valid and with logging in place.
 	Run func(ctx context.Context) error
+	// GarbagePercent is how much the memory may grow over what is in use before the
+	// garbage is collected, where GOGC does not say; 0 leaves it at Go's 100. It is for
+	// binaries whose memory is in objects that live long: collecting sooner costs them
+	// little.
+	GarbagePercent int
 }
 
 // FlagSet gives all flags of the command, for parsing and for the generated
@@ -113,6 +119,9 @@ func (c *Command) run(stderr io.Writer) int {
 	defer stop()
 
 	logger.Info("Starting", "component", c.Name, "build", buildinfo.Get().String(), "mode", c.Flags.Mode)
+	if c.GarbagePercent > 0 && os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(c.GarbagePercent)
+	}
 	if err := c.Run(logr.NewContext(ctx, logger)); err != nil {
 		logger.Error(err, "Failed", "component", c.Name)
 		return ExitFailure
