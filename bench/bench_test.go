@@ -6,22 +6,24 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestNanoseconds(t *testing.T) {
+func TestPerOperation(t *testing.T) {
 	output := `goos: linux
 BenchmarkDecide/pods=5-2         	  300000	      4012 ns/op	    1024 B/op	      20 allocs/op
-BenchmarkDecide/pods=5-2         	  300000	      3988.5 ns/op
-BenchmarkDecide/pods=50-2        	   30000	     40000 ns/op
+BenchmarkDecide/pods=5-2         	  300000	      3988.5 ns/op	    1024 B/op	      21 allocs/op
+BenchmarkDecide/pods=50-2        	   30000	     40000 ns/op	    9024 B/op	      90 allocs/op
 PASS
 `
-	got, err := nanoseconds(output, "BenchmarkDecide/pods=5")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff([]float64{4012, 3988.5}, got); diff != "" {
-		t.Errorf("times (-want +got):\n%s", diff)
-	}
-	if _, err := nanoseconds(output, "BenchmarkOther"); err == nil {
-		t.Error("a benchmark that did not run gave a figure")
+	for unit, want := range map[string][]float64{"ns": {4012, 3988.5}, "allocs": {20, 21}} {
+		got, err := perOperation(output, "BenchmarkDecide/pods=5", unit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s of an operation (-want +got):\n%s", unit, diff)
+		}
+		if _, err := perOperation(output, "BenchmarkOther", unit); err == nil {
+			t.Errorf("a benchmark that did not run gave %s", unit)
+		}
 	}
 }
 

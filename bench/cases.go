@@ -41,6 +41,9 @@ var benchmarks = []benchmark{
 	{"hpa.decide", "one pure decision on an HPA with a CPU metric and 5 pods", goBenchmark("./hpa/replicas", "BenchmarkDecide/pods=5")},
 	{"hpa.decide_50", "the same with 50 pods", goBenchmark("./hpa/replicas", "BenchmarkDecide/pods=50")},
 	{"hpa.decide_500", "the same with 500 pods", goBenchmark("./hpa/replicas", "BenchmarkDecide/pods=500")},
+	{"hpa.decide_allocs", "allocations of one pure decision on an HPA with a CPU metric and 5 pods", goAllocations("./hpa/replicas", "BenchmarkDecide/pods=5")},
+	{"hpa.decide_50_allocs", "the same with 50 pods", goAllocations("./hpa/replicas", "BenchmarkDecide/pods=50")},
+	{"hpa.decide_500_allocs", "the same with 500 pods", goAllocations("./hpa/replicas", "BenchmarkDecide/pods=500")},
 	{"hpa.pass_10k", "from the start of the controller until each of 10,000 HPAs with a CPU metric and 5 pods was evaluated, and its status written, once; ours at its default flags, upstream's with ample requests", hpaFigure(hpaAtScale, "s", func(f hpaFigures) float64 { return f.pass })},
 	{"hpa.interval_p50", "from one evaluation of an HPA to the next, median of the same 10,000, while usage changes and every evaluation writes a status", hpaFigure(hpaAtScale, "s", func(f hpaFigures) float64 { return f.middle })},
 	{"hpa.interval_max", "the longest of them", hpaFigure(hpaAtScale, "s", func(f hpaFigures) float64 { return f.longest })},
@@ -124,40 +127,50 @@ func demoReaction(ctx context.Context) (result, error) {
 // goBenchmark runs one benchmark of a package several times and takes the median
 // time of one operation.
 func goBenchmark(pkg, name string) func(context.Context) (result, error) {
+	return goFigure(pkg, name, "ns")
+}
+
+// goAllocations is as goBenchmark, for the number of allocations.
+func goAllocations(pkg, name string) func(context.Context) (result, error) {
+	return goFigure(pkg, name, "allocs")
+}
+
+func goFigure(pkg, name, unit string) func(context.Context) (result, error) {
 	return func(ctx context.Context) (result, error) {
 		pattern := "^" + strings.ReplaceAll(name, "/", "$/^") + "$"
-		out, err := command(ctx, "go", "test", "-run", "^$", "-bench", pattern, "-count", strconv.Itoa(goRuns), pkg)
+		out, err := command(ctx, "go", "test", "-run", "^$", "-bench", pattern, "-benchmem", "-count", strconv.Itoa(goRuns), pkg)
 		if err != nil {
 			return result{}, err
 		}
-		times, err := nanoseconds(out, name)
+		figures, err := perOperation(out, name, unit)
 		if err != nil {
 			return result{}, err
 		}
-		return result{Value: median(times), Unit: "ns"}, nil
+		return result{Value: median(figures), Unit: unit}, nil
 	}
 }
 
 // suffixed is the number of processors that go test appends to a name.
 var suffixed = regexp.MustCompile(`^-[0-9]+$`)
 
-// nanoseconds reads the times per operation out of what go test prints: lines of
-// the form "BenchmarkName-2   1000   1234 ns/op".
-func nanoseconds(output, name string) ([]float64, error) {
+// perOperation reads one figure of a benchmark out of what go test prints: lines of
+// the form "BenchmarkName-2   1000   1234 ns/op   56 B/op   7 allocs/op".
+func perOperation(output, name, unit string) ([]float64, error) {
 	var out []float64
 	for line := range strings.Lines(output) {
 		f := strings.Fields(line)
-		if len(f) < 4 || f[3] != "ns/op" || f[0] != name && !suffixed.MatchString(strings.TrimPrefix(f[0], name)) {
+		at := slices.Index(f, unit+"/op")
+		if at < 3 || f[0] != name && !suffixed.MatchString(strings.TrimPrefix(f[0], name)) {
 			continue
 		}
-		v, err := strconv.ParseFloat(f[2], 64)
+		v, err := strconv.ParseFloat(f[at-1], 64)
 		if err != nil {
 			return nil, fmt.Errorf("read %q: %w", line, err)
 		}
 		out = append(out, v)
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("no figure of %s in what go test printed:\n%s", name, output)
+		return nil, fmt.Errorf("no %s/op of %s in what go test printed:\n%s", unit, name, output)
 	}
 	return out, nil
 }
@@ -191,7 +204,7 @@ func readsPerCore(ctx context.Context) (result, error) {
 			if err != nil {
 				return result{}, err
 			}
-			times, err := nanoseconds(out, name+"/external")
+			times, err := perOperation(out, name+"/external", "ns")
 			if err != nil {
 				return result{}, err
 			}

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"slices"
 	"strings"
 	"syscall"
 )
@@ -21,7 +20,7 @@ const (
 )
 
 func main() {
-	only := flag.String("only", "", "measure only the benchmarks whose name is, or begins with, `NAME`; the others keep their last figures")
+	only := flag.String("only", "", "measure only the benchmarks whose name is one of `NAMES`, or else begins with it, separated by commas; the others keep their last figures")
 	list := flag.Bool("list", false, "print the names and what they measure, and measure nothing")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -33,12 +32,27 @@ func main() {
 	}
 }
 
+// named are the benchmark of that name, or else all whose names begin with it.
+func named(name string) (out []benchmark) {
+	for _, b := range benchmarks {
+		switch {
+		case b.name == name:
+			return []benchmark{b}
+		case strings.HasPrefix(b.name, name):
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
 func run(ctx context.Context, only string, list bool) error {
-	chosen := slices.DeleteFunc(slices.Clone(benchmarks), func(b benchmark) bool {
-		return b.name != only && !strings.HasPrefix(b.name, only)
-	})
-	if len(chosen) == 0 {
-		return fmt.Errorf("no benchmark is called %q; --list names them", only)
+	var chosen []benchmark
+	for _, name := range strings.Split(only, ",") {
+		found := named(name)
+		if len(found) == 0 {
+			return fmt.Errorf("no benchmark is called %q; --list names them", name)
+		}
+		chosen = append(chosen, found...)
 	}
 	if list {
 		for _, b := range chosen {
