@@ -19,6 +19,9 @@ type observer struct {
 	targets *targets
 	// policies are nil where none are read.
 	policies *policies.Cache
+	// horizontals are nil where none are read.
+	horizontals *horizontals
+	library     *library
 }
 
 // Observe gathers everything that the decision on one object needs. What fails
@@ -31,6 +34,7 @@ func (o *observer) Observe(ctx context.Context, unit decision.Unit, now time.Tim
 	}
 	s := estimator.Snapshot{Now: now, Mode: o.mode, Config: o.config, VPA: projectVPA(v.vpa),
 		Policy: o.policies.Recommender(unit.Namespace, unit.Name)}
+	s.Horizontals = o.horizontals.of(unit.Namespace, s.VPA.Target)
 	twin, err := v.pass.twin.get(ctx, "")
 	if err != nil {
 		return estimator.Snapshot{}, err
@@ -52,5 +56,5 @@ func (o *observer) Observe(ctx context.Context, unit decision.Unit, now time.Tim
 		s.UsageError = err.Error()
 	}
 	s.Pods = projectRecords(pods, usage)
-	return s, nil
+	return s, o.addForPolicy(ctx, v, &s, pods)
 }

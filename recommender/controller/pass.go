@@ -21,6 +21,8 @@ type pass struct {
 	archives *once[*archive]
 	// targets are the objects by what they scale.
 	targets *once[map[string][]types.NamespacedName]
+	// images are all that is known of images, under one key.
+	images *once[shelf]
 	// twin is another recommender that was seen by its lease.
 	twin *once[*estimator.Writer]
 }

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	vpav1 "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/apis/autoscaling.k8s.io/v1"
 
+	"github.com/quartet-autoscaling/quartet/internal/vertical"
 	"github.com/quartet-autoscaling/quartet/recommender/estimator"
 )
 
@@ -19,6 +20,7 @@ const statusSubresource = "status"
 func projectVPA(vpa *vpav1.VerticalPodAutoscaler) estimator.VPA {
 	out := estimator.VPA{Namespace: vpa.Namespace, Name: vpa.Name, UID: string(vpa.UID), Generation: vpa.Generation}
 	out.Target = projectTarget(vpa)
+	out.Passive = vertical.UpdateMode(vpa) == vpav1.UpdateModeOff
 	if vpa.Spec.ResourcePolicy != nil {
 		for i := range vpa.Spec.ResourcePolicy.ContainerPolicies {
 			out.Policies = append(out.Policies, projectPolicy(&vpa.Spec.ResourcePolicy.ContainerPolicies[i]))
@@ -82,7 +84,8 @@ func recordPod(pod *corev1.Pod) *podRecord {
 		containers: make([]podContainer, len(pod.Spec.Containers))}
 	for i, c := range pod.Spec.Containers {
 		request := c.Resources.Requests[corev1.ResourceMemory]
-		out.containers[i] = podContainer{name: unique.Make(c.Name), Container: estimator.Container{Request: request.Value()}}
+		out.containers[i] = podContainer{name: unique.Make(c.Name), Container: estimator.Container{Request: request.Value()},
+			image: unique.Make(imageName(c.Image)), requestCPU: c.Resources.Requests.Cpu().MilliValue()}
 		for j := range pod.Status.ContainerStatuses {
 			if s := &pod.Status.ContainerStatuses[j]; s.Name == c.Name {
 				out.containers[i].Killed = killed(s)

@@ -95,6 +95,7 @@ type controller struct {
 	publisher *publisher
 	// policies are nil where none are read.
 	policies       *policies.Cache
+	horizontals    *horizontals
 	policyStatuses *policyStatuses
 	// ledger is nil without --ledger-dir.
 	ledger *writer
@@ -145,6 +146,9 @@ func (c *controller) build(ctx context.Context, frame *component.Frame) error {
 	if c.policies, err = policies.New(c.clients.own); err != nil {
 		return err
 	}
+	if c.horizontals, err = newHorizontals(c.clients.own); err != nil {
+		return err
+	}
 	metrics, err := newMetrics(telemetry.Registry)
 	if err != nil {
 		return fmt.Errorf("register metrics: %w", err)
@@ -174,18 +178,20 @@ func (c *controller) assemble(ctx context.Context) error {
 		c.publisher.bounds = newBoundsWriter(c.publisher.status, c.vpas, perSecond)
 	}
 	targets := newTargets(ctx, c.clients.dynamic, c.clients.scales, c.options.Namespace)
+	shelves := &library{vpas: c.vpas, pods: c.pods, targets: targets}
 	config := loop.Config[estimator.Snapshot, estimator.State, estimator.Decision]{
 		Rules: estimator.Rules(), Publisher: c.publisher, Keeper: histories,
 		Actuator: &actuator{status: c.publisher.status, bounds: c.publisher.bounds},
 		Observer: &observer{
 			mode: string(c.flags.Mode), config: rules, vpas: c.vpas, pods: c.pods, policies: c.policies,
-			targets: targets,
+			targets: targets, horizontals: c.horizontals, library: shelves,
 		},
 	}
 	turning, err := component.NewLoop(ctx, config, c.ledger)
 	if err != nil {
 		return err
 	}
+	shelves.state = turning.State
 	c.passes = &passes{
 		vpas: c.vpas, policies: c.policies, targets: targets, loop: turning, histories: histories, bounds: c.publisher.bounds,
 		options: c.options, acts: c.flags.Mode.Acts(),
@@ -197,6 +203,7 @@ func (c *controller) assemble(ctx context.Context) error {
 			usage:    newOnce(usageOf(c.clients.usage, c.pods.knows)),
 			archives: newOnce(histories.checkpoints.load),
 			targets:  newOnce(c.passes.byTarget),
+			images:   newOnce(shelves.images),
 			twin:     newOnce(twinBy(c.clients.typed.CoordinationV1(), c.elector.Identity())),
 		}
 	}
@@ -209,6 +216,7 @@ func (c *controller) listed() component.Caches {
 		{Objects: "VerticalPodAutoscalers", Synced: c.vpas.synced},
 		{Objects: "pods", Synced: c.pods.synced},
 		{Objects: "VerticalScalingPolicies", Synced: c.policies.Synced},
+		{Objects: "HorizontalPodAutoscalers", Synced: c.horizontals.synced},
 	}
 }
 
@@ -227,7 +235,7 @@ func (c *controller) lead(ctx context.Context) error {
 // what it leaves alone.
 func (c *controller) work(frame *component.Frame) component.Work {
 	return component.Work{
-		Background: []func(context.Context){c.pods.run, c.vpas.run, c.policies.Run},
+		Background: []func(context.Context){c.pods.run, c.vpas.run, c.policies.Run, c.horizontals.run},
 		Run:        c.lead,
 		Checks: []health.Check{
 			c.listed().Check(),

@@ -27,11 +27,13 @@ import (
 	metricsfake "k8s.io/metrics/pkg/client/clientset/versioned/fake"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/quartet-autoscaling/quartet/internal/decisionapi"
 	"github.com/quartet-autoscaling/quartet/internal/kube"
 	"github.com/quartet-autoscaling/quartet/internal/leader"
 	"github.com/quartet-autoscaling/quartet/internal/runtimeflags"
+	"github.com/quartet-autoscaling/quartet/internal/vertical/policies"
 	"github.com/quartet-autoscaling/quartet/recommender/estimator"
 )
 
@@ -43,6 +45,10 @@ type world struct {
 	vpasAPI *vpafake.Clientset
 	usage   *metricsfake.Clientset
 	events  *record.FakeRecorder
+	// own has our own kinds, nil where none are read.
+	own client.WithWatch
+	// targets are the workloads.
+	targets []runtime.Object
 }
 
 const namespace = "shop"
@@ -50,10 +56,17 @@ const namespace = "shop"
 // newWorld has one Deployment with one pod and a VPA for it.
 func newWorld(t *testing.T, objects ...runtime.Object) *world {
 	t.Helper()
+	w := unstarted(t, objects...)
+	w.start()
+	return w
+}
+
+// unstarted is a world whose recommender does not run yet.
+func unstarted(t *testing.T, objects ...runtime.Object) *world {
+	t.Helper()
 	w := &world{t: t, kube: fake.NewClientset(pod()), vpasAPI: vpafake.NewSimpleClientset(objects...),
 		usage: metricsfake.NewSimpleClientset(), events: record.NewFakeRecorder(100)}
-	w.events.IncludeObject = true
-	w.start()
+	w.events.IncludeObject, w.targets = true, []runtime.Object{deployment()}
 	return w
 }
 
@@ -67,8 +80,15 @@ func (w *world) start() {
 	flags := runtimeflags.New(runtimeflags.Acting)
 	c := &controller{settings: settings{flags: flags, options: NewOptions()}, elector: elector}
 	c.clients = clients{typed: w.kube, vpas: w.vpasAPI, usage: w.usage.MetricsV1beta1(),
-		dynamic: dynamicfake.NewSimpleDynamicClient(kubescheme.Scheme, deployment()),
+		dynamic: dynamicfake.NewSimpleDynamicClient(kubescheme.Scheme, w.targets...),
 		scales:  kube.ScalesFor(&scalefake.FakeScaleClient{}, meta.NewDefaultRESTMapper(nil))}
+	c.clients.own = w.own
+	if c.policies, err = policies.New(w.own); err != nil {
+		w.t.Fatal(err)
+	}
+	if c.horizontals, err = newHorizontals(w.own); err != nil {
+		w.t.Fatal(err)
+	}
 	if c.vpas, err = newVPACache(c.clients.vpas, c.options); err != nil {
 		w.t.Fatal(err)
 	}
@@ -86,10 +106,22 @@ func (w *world) start() {
 	}
 	go c.pods.run(w.t.Context())
 	go c.vpas.run(w.t.Context())
-	if !cache.WaitForCacheSync(w.t.Context().Done(), c.pods.synced, c.vpas.synced) {
+	go c.policies.Run(w.t.Context())
+	go c.horizontals.run(w.t.Context())
+	if !cache.WaitForCacheSync(w.t.Context().Done(), c.pods.synced, c.vpas.synced, c.policies.Synced, c.horizontals.synced) {
 		w.t.Fatal("the caches do not fill")
 	}
 	w.controller = c
+}
+
+// turnAll makes a pass over some objects.
+func (w *world) turnAll(names ...string) {
+	w.t.Helper()
+	var keys []types.NamespacedName
+	for _, name := range names {
+		keys = append(keys, types.NamespacedName{Namespace: namespace, Name: name})
+	}
+	w.passes.pass(w.t.Context(), w.t.Context(), keys)
 }
 
 // use is what the pod is measured to use.
@@ -195,8 +227,8 @@ func deployment() *appsv1.Deployment {
 func pod() *corev1.Pod {
 	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "orders-1", Labels: labels.Set{"app": "orders"}}}
 	p.Spec.Containers = []corev1.Container{{Name: "app", Resources: corev1.ResourceRequirements{
-		Requests: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("200Mi")},
-	}}}
+		Requests: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("200Mi"), corev1.ResourceCPU: resource.MustParse("300m")},
+	}, Image: "registry.example.com:5000/shop/server:v2"}}
 	p.Status.Phase = corev1.PodRunning
 	return p
 }

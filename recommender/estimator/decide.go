@@ -27,11 +27,15 @@ func rules() []rule {
 		{"guard/writer", guardWriter},
 		// Without the target's pods nothing new is learned.
 		{"target/pods", findPods},
+		// A new container may begin from the history of another.
+		{"start", startCold},
 		// Usage becomes history, and so do kills for memory.
 		{"history/samples", learnSamples},
 		{"history/kills", learnKills},
 		// What is gone for good is forgotten.
 		{"history/forget", forget},
+		// What scales the target by the same requests is told of.
+		{"conflict/horizontal", tellConflict},
 		// History becomes amounts: percentile, margin, confidence, floor, policy.
 		{"estimate", estimate},
 		// History is kept where a restart finds it.
@@ -57,6 +61,8 @@ type turn struct {
 	// withheld tells that another recommender is at work, and why then.
 	withheld bool
 	why      string
+	// conflict is the condition Conflict; its type is empty where there is none.
+	conflict decision.Condition
 	// young are containers whose history is short, sorted.
 	young []string
 }
@@ -220,7 +226,7 @@ func forget(t *turn) {
 	}
 	kept := t.s.Config.PeakInterval * time.Duration(t.s.Config.PeakIntervals)
 	for _, container := range slices.Sorted(maps.Keys(t.after.Learned)) {
-		last := t.after.Learned[container].Last
+		last := t.after.Learned[container].seen()
 		if !last.IsZero() && t.s.Now.Sub(last) >= kept {
 			t.d.Observed.Expired = append(t.d.Observed.Expired, container)
 			t.step("Expired", fmt.Sprintf("%s: its last sample is older than %s: its history is dropped", container, kept))

@@ -2,7 +2,6 @@ package estimator
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -35,17 +34,8 @@ func estimate(t *turn) {
 // containers are those that are scaled: known from history or from pods, and
 // not switched off.
 func (t *turn) containers() []string {
-	names := map[string]bool{}
-	for name := range t.after.Learned {
-		names[name] = true
-	}
-	for _, pod := range t.s.Pods {
-		for name := range pod.Containers {
-			names[name] = true
-		}
-	}
 	var on []string
-	for _, name := range slices.Sorted(maps.Keys(names)) {
+	for _, name := range t.known() {
 		if t.policy(name).Off {
 			t.rule = "policy/mode"
 			t.step("Off", name+": the policy's mode is Off: no recommendation")
@@ -127,7 +117,7 @@ func (e *estimation) series(name string) series {
 func (e *estimation) resource(name string, out *ContainerRecommendation) bool {
 	s := e.series(name)
 	if s.scheme.Empty(s.histogram) {
-		return e.hold(name, out)
+		return e.fromFloor(s, out) || e.hold(name, out)
 	}
 	target := e.percentile(s, s.config.Target)
 	e.step(name, target, decision.Step{Rule: "target/percentile", Reason: "Percentile",
@@ -151,10 +141,11 @@ func (e *estimation) resource(name string, out *ContainerRecommendation) bool {
 	}
 	lower := e.bound(s, bound{"bound/lower", s.config.Lower, lowerMultiplier, lowerExponent})
 	upper := e.bound(s, bound{"bound/upper", s.config.Upper, upperMultiplier, upperExponent})
-	out.Target.set(name, capped)
+	held := e.againstHorizontals(name, span{capped, lower, upper})
+	out.Target.set(name, held.target)
 	out.Uncapped.set(name, uncapped)
-	out.Lower.set(name, lower)
-	out.Upper.set(name, upper)
+	out.Lower.set(name, held.lower)
+	out.Upper.set(name, held.upper)
 	return true
 }
 

@@ -21,8 +21,10 @@ type Decay struct {
 func (t *turn) decay() *Decay {
 	c, flags := t.s.Config, t.flags
 	other := c.CPU.HalfLife != flags.CPU.HalfLife || c.Memory.HalfLife != flags.Memory.HalfLife
-	for _, l := range t.state.Learned {
-		other = other || l.CPUHalfLife != 0 || l.MemoryHalfLife != 0
+	for _, all := range []map[string]Learned{t.state.Learned, t.d.Observed.Begun} {
+		for _, l := range all {
+			other = other || l.CPUHalfLife != 0 || l.MemoryHalfLife != 0
+		}
 	}
 	if !other {
 		return nil

@@ -28,6 +28,8 @@ func living(t *testing.T, turns int, policies map[int]*verticalpolicy.Recommende
 	return state
 }
 
+func minutes(n int) time.Duration { return time.Duration(n) * time.Minute }
+
 func quick(life time.Duration) *verticalpolicy.Recommender {
 	return &verticalpolicy.Recommender{Attached: verticalpolicy.Attached{Name: "quick"},
 		CPU: verticalpolicy.Estimation{HalfLife: life}, Memory: verticalpolicy.Estimation{HalfLife: life}}

@@ -48,6 +48,7 @@ func Apply(s State, d Delta) State {
 	if d.Learning == nil && len(d.Ended) == 0 && len(d.Expired) == 0 {
 		return s
 	}
+	s = begin(s, d.Begun)
 	l := &learner{from: s, to: State{
 		Learned: orEmpty(maps.Clone(s.Learned)), Windows: orEmpty(maps.Clone(s.Windows)), Checkpointed: s.Checkpointed,
 		Unsaved: s.Unsaved,
@@ -55,6 +56,9 @@ func Apply(s State, d Delta) State {
 	if d.Learning != nil {
 		l.config = *d.Learning
 		l.cpu, l.memory = CPUScheme(l.config.CPUHalfLife), MemoryScheme(l.config.MemoryHalfLife)
+		for container := range d.Begun {
+			l.learned(container)
+		}
 		l.retime()
 		l.samples(d.Samples)
 		l.kills(d.Kills)

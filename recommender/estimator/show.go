@@ -44,6 +44,10 @@ func (t *turn) show() {
 	default:
 		t.provided()
 		t.confidence()
+		t.begun()
+		if t.conflict.Type != "" {
+			t.d.Conditions = append(t.d.Conditions, t.conflict)
+		}
 	}
 	t.policed()
 	t.withdraw()
@@ -89,7 +93,7 @@ func (t *turn) withdraw() {
 		owned = append(owned, Recommends)
 	}
 	if t.d.Status.Scope == ScopeAll {
-		owned = append(owned, NoPodsMatched, ConfigUnsupported, ConfigDeprecated, LowConfidence)
+		owned = append(owned, NoPodsMatched, ConfigUnsupported, ConfigDeprecated, LowConfidence, ColdStart, Conflict)
 	}
 	for _, kind := range owned {
 		holds := slices.ContainsFunc(t.d.Conditions, func(c decision.Condition) bool { return c.Type == kind })

@@ -22,6 +22,10 @@ type Snapshot struct {
 	TargetError string `json:"targetError,omitempty"`
 	// UsageError tells why no usage is known.
 	UsageError string `json:"usageError,omitempty"`
+	// Horizontals scale the target by the utilization of its requests.
+	Horizontals []Horizontal `json:"horizontals,omitempty"`
+	// Histories are what new containers may begin from, where the policy says so.
+	Histories []History `json:"histories,omitempty"`
 	// Pods are the target's pods that have been started, by name.
 	Pods map[string]Pod `json:"pods,omitempty"`
 }
@@ -81,6 +85,8 @@ type VPA struct {
 	UID        string `json:"uid,omitempty"`
 	Generation int64  `json:"generation,omitempty"`
 	Target     Target `json:"target"`
+	// Passive tells that its updateMode has nobody act on what is recommended.
+	Passive bool `json:"passive,omitempty"`
 	// Policies are spec.resourcePolicy.containerPolicies in their order.
 	Policies []Policy `json:"policies,omitempty"`
 	// Recommended is what the status recommends.
@@ -121,6 +127,10 @@ type Container struct {
 	Usage Amounts `json:"usage,omitzero"`
 	// Request is the memory that it requests, in bytes.
 	Request int64 `json:"request,omitempty"`
+	// RequestCPU is in millicores, and there where the policy bounds.
+	RequestCPU int64 `json:"requestCPU,omitempty"`
+	// Image is without tag and digest, and there where the policy has coldStart.
+	Image string `json:"image,omitempty"`
 	// Killed is when it was last killed for memory.
 	Killed time.Time `json:"killed,omitzero"`
 }

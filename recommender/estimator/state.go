@@ -34,6 +34,8 @@ type Learned struct {
 	// those of the flags.
 	CPUHalfLife    time.Duration `json:"cpuHalfLife,omitempty"`
 	MemoryHalfLife time.Duration `json:"memoryHalfLife,omitempty"`
+	// From is what this began from, nil for the container's own samples alone.
+	From *Origin `json:"from,omitempty"`
 }
 
 // Window is one running container's interval.
@@ -55,6 +57,8 @@ type Delta struct {
 	// Learning is how the samples are to be folded. It is absent where there are
 	// none.
 	Learning *Learning `json:"learning,omitempty"`
+	// Begun are containers that begin from other histories.
+	Begun map[string]Learned `json:"begun,omitempty"`
 	// Samples are by pod.
 	Samples map[string]Samples `json:"samples,omitempty"`
 	// Kills are by pod and container.
