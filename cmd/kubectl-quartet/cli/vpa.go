@@ -61,6 +61,7 @@ func (v *vpaAnswer) text(now time.Time) string {
 func recommendation(b *strings.Builder, d *v1alpha1.Decision, now time.Time) {
 	fmt.Fprintf(b, "%s\n%s\n", recommends(d), decided(d, now))
 	reasons(b, d)
+	behind(b, d)
 	var detail struct {
 		Recommendation estimator.Recommendation `json:"recommendation"`
 	}
@@ -70,7 +71,7 @@ func recommendation(b *strings.Builder, d *v1alpha1.Decision, now time.Time) {
 	steps(b, "Steps", general)
 	table(b, "Steps of each container", []string{"CONTAINER", "RESOURCE", "RULE", "VALUE", "REASON", "MESSAGE"}, own)
 	faults(b, d)
-	conditions(b, d.Conditions)
+	conditions(b, others(d.Conditions))
 }
 
 // recommends is the headline of a recommendation.
