@@ -171,7 +171,7 @@ func (o *observer) addForPolicy(ctx context.Context, v *visit, s *estimator.Snap
 		for _, from := range pod.containers {
 			c := containers[from.name.Value()]
 			if p.Bound {
-				c.RequestCPU = from.requestCPU
+				c.Requests = estimator.Amounts{CPU: pointer(from.cpu), Memory: pointer(from.memory)}
 			}
 			if len(p.ColdStart) > 0 {
 				c.Image = from.image.Value()

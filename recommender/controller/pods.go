@@ -46,10 +46,10 @@ type podRecord struct {
 type podContainer struct {
 	name unique.Handle[string]
 	estimator.Container
-	// What only some policies ask for: the image without tag and digest, and the CPU
-	// that it requests, in millicores.
-	image      unique.Handle[string]
-	requestCPU int64
+	// What only some policies ask for: the image without tag and digest, and what it
+	// requests, in millicores and bytes.
+	image       unique.Handle[string]
+	cpu, memory int64
 }
 
 // GetObjectMeta identifies the record as the object that it was made from.

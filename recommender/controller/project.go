@@ -85,7 +85,7 @@ func recordPod(pod *corev1.Pod) *podRecord {
 	for i, c := range pod.Spec.Containers {
 		request := c.Resources.Requests[corev1.ResourceMemory]
 		out.containers[i] = podContainer{name: unique.Make(c.Name), Container: estimator.Container{Request: request.Value()},
-			image: unique.Make(imageName(c.Image)), requestCPU: c.Resources.Requests.Cpu().MilliValue()}
+			image: unique.Make(imageName(c.Image)), cpu: c.Resources.Requests.Cpu().MilliValue(), memory: c.Resources.Requests.Memory().Value()}
 		for j := range pod.Status.ContainerStatuses {
 			if s := &pod.Status.ContainerStatuses[j]; s.Name == c.Name {
 				out.containers[i].Killed = killed(s)

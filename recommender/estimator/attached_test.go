@@ -55,7 +55,7 @@ func TestWhatIsHeldStays(t *testing.T) {
 	for turn := range 300 {
 		used := int64(100 + 10*turn)
 		s.Now = start.Add(minutes(turn))
-		s.Pods = map[string]Pod{"orders-1": {Sampled: s.Now, Containers: map[string]Container{"app": {Usage: Amounts{CPU: &used}, RequestCPU: request}}}}
+		s.Pods = map[string]Pod{"orders-1": {Sampled: s.Now, Containers: map[string]Container{"app": {Usage: Amounts{CPU: &used}, Requests: Amounts{CPU: ptr(request)}}}}}
 		d := Decide(s, state)
 		state = Commit(state, d, decision.Outcome{Result: decision.Succeeded})
 		s.VPA.Recommended = d.To

@@ -159,12 +159,8 @@ func (t *turn) requested(container, resource string) (least, common, most int64)
 	times := map[int64]int{}
 	for _, pod := range t.s.Pods {
 		c := pod.Containers[container]
-		request := c.Request
-		if resource == CPU {
-			request = c.RequestCPU
-		}
-		if request > 0 {
-			times[request]++
+		if request := c.Requests.Of(resource); request != nil && *request > 0 {
+			times[*request]++
 		}
 	}
 	for _, request := range slices.Sorted(maps.Keys(times)) {

@@ -126,7 +126,7 @@ func (o *observed) attached(s *Snapshot) {
 	for _, pod := range slices.Sorted(maps.Keys(s.Pods)) {
 		for _, name := range slices.Sorted(maps.Keys(s.Pods[pod].Containers)) {
 			c := s.Pods[pod].Containers[name]
-			c.RequestCPU, c.Image = int64(r.IntN(3))*100, []string{"", "a", "b"}[r.IntN(3)]
+			c.Requests.CPU, c.Image = ptr(int64(r.IntN(3))*100), []string{"", "a", "b"}[r.IntN(3)]
 			s.Pods[pod].Containers[name] = c
 			if r.IntN(60) == 0 {
 				_, elsewhere := days(1, Amounts{CPU: ptr(int64(r.IntN(1000))), Memory: ptr(int64(r.IntN(1 << 30)))}, nil)
@@ -162,10 +162,7 @@ func (s *scene) request(pod, container string, words []string) error {
 			continue
 		}
 		c := p.Containers[container]
-		c.RequestCPU, c.Request = 0, 0
-		if a.CPU != nil {
-			c.RequestCPU = *a.CPU
-		}
+		c.Requests, c.Request = a, 0
 		if a.Memory != nil {
 			c.Request = *a.Memory
 		}

@@ -127,8 +127,8 @@ type Container struct {
 	Usage Amounts `json:"usage,omitzero"`
 	// Request is the memory that it requests, in bytes.
 	Request int64 `json:"request,omitempty"`
-	// RequestCPU is in millicores, and there where the policy bounds.
-	RequestCPU int64 `json:"requestCPU,omitempty"`
+	// Requests are what it requests, and there where the policy bounds.
+	Requests Amounts `json:"requests,omitzero"`
 	// Image is without tag and digest, and there where the policy has coldStart.
 	Image string `json:"image,omitempty"`
 	// Killed is when it was last killed for memory.
