@@ -1,0 +1,28 @@
+package vpa
+
+// Headings of docs/differences.md that explain what differs here.
+const (
+	headingUnknown  = "Unknown is not small."
+	headingMissing  = "History stays while the target is missing."
+	headingYoung    = "`LowConfidence` is set until a day of samples exists"
+	headingSeenKill = "A kill for memory that is seen at the start is learned"
+	headingLastKill = "Of several kills of a container between two passes the last is learned."
+	headingOrder    = "Weights are added up in one order."
+	headingPanic    = "A LimitRange for pods invents no bounds"
+	headingNotes    = "What the annotation `vpaUpdates` lists is sorted"
+	headingClaims   = "`resources.claims` of a container are never wiped"
+	headingAttempt  = "The time of an in-place attempt counts for that attempt."
+)
+
+var headings = []string{headingUnknown, headingMissing, headingYoung, headingSeenKill, headingLastKill, headingOrder, headingPanic, headingNotes, headingClaims}
+
+// wanted is what has to happen somewhere, or nothing was compared of it.
+var wanted = []string{
+	"recommender: flags", "recommender: policy: Off", "recommender: policy: controlledResources", "recommender: policy: oomBumpUpRatio",
+	"recommender: policy changes", "recommender: rollout", "recommender: pod comes", "recommender: pod goes", "recommender: pods end",
+	"recommender: target is missing", "recommender: kill", "recommender: kill of a container that runs again",
+	"recommender: pod without metrics", "recommender: restart from own checkpoints",
+	"recommender: restart from the other's checkpoints", "recommender: restart without loss",
+	"recommender: recommendation", "recommender: checkpoint", "recommender: LowConfidence",
+	"recommender: NoPodsMatched", "recommender: ConfigUnsupported",
+}
