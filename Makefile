@@ -2,7 +2,7 @@
 #
 #   make demo        watch a queue scale its workers; ARGS="--headless --duration 4m --json out.json"
 #   make test        every test, on a real control plane; prints the time each package took
-#   make conformance play 10,000 scenarios beside upstream's controller; ARGS="hpa", ARGS="-seed N hpa"
+#   make conformance play 10,000 scenarios a suite beside upstream's code; ARGS="hpa", ARGS="vpa", ARGS="-seed N vpa"
 #   make soak        kill each binary 100 times (ROUNDS=n, SEED=n) and compare with a run without; hours
 #   make lint        linters, and whether generated files are current
 #   make bench       writes bench/results.json and docs/benchmarks.md; ARGS="--only NAME"

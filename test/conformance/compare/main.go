@@ -20,8 +20,17 @@ import (
 	"syscall"
 )
 
-// suites are the comparisons and the tests that play them.
-var suites = map[string]string{"hpa": "TestHPA"}
+// suite is one comparison: the test that plays it, and whether its sum says how
+// many steps there were.
+type suite struct {
+	folder, test string
+	steps        bool
+}
+
+var suites = map[string]suite{
+	"hpa": {"./test/conformance", "TestHPA", true},
+	"vpa": {"./test/conformance/vpa", "TestVPA", false},
+}
 
 // settings are the flags; names are the suites to play, all where none is given.
 type settings struct {
@@ -63,7 +72,8 @@ func run(ctx context.Context, s settings, out io.Writer) error {
 	}
 	var total summary
 	for _, name := range s.names {
-		if suites[name] == "" {
+		of, known := suites[name]
+		if !known {
 			return fmt.Errorf("there is no suite %q", name)
 		}
 		one, err := play(ctx, s, name, out)
@@ -72,7 +82,11 @@ func run(ctx context.Context, s settings, out io.Writer) error {
 		}
 		total.add(one)
 		if s.seed == 0 {
-			_, _ = fmt.Fprintf(out, "%s: %d scenarios, %d steps, %d unexplained differences\n", name, one.scenarios, one.turns, one.differences)
+			steps := ""
+			if of.steps {
+				steps = fmt.Sprintf(" %d steps,", one.turns)
+			}
+			_, _ = fmt.Fprintf(out, "%s: %d scenarios,%s %d unexplained differences\n", name, one.scenarios, steps, one.differences)
 		}
 	}
 	if !named && s.seed == 0 {
@@ -100,10 +114,15 @@ func (s *summary) add(o summary) {
 
 // play runs the test of a suite and passes its lines on.
 func play(ctx context.Context, s settings, name string, out io.Writer) (summary, error) {
-	//nolint:gosec // The arguments are numbers and a name from the list above.
-	cmd := exec.CommandContext(ctx, "go", "test", "./test/conformance", "-run", "^"+suites[name]+"$", "-count=1", "-v", "-timeout", "6h",
+	of := suites[name]
+	arguments := []string{"test", of.folder, "-run", "^" + of.test + "$", "-count=1", "-v", "-timeout", "6h",
 		"-args", fmt.Sprintf("-scenarios=%d", s.scenarios), fmt.Sprintf("-turns=%d", s.turns),
-		fmt.Sprintf("-first-seed=%d", s.firstSeed), fmt.Sprintf("-seed=%d", s.seed), fmt.Sprintf("-skip=%d", s.skip))
+		fmt.Sprintf("-first-seed=%d", s.firstSeed), fmt.Sprintf("-seed=%d", s.seed)}
+	if s.skip > 0 {
+		arguments = append(arguments, fmt.Sprintf("-skip=%d", s.skip))
+	}
+	//nolint:gosec // The arguments are numbers and names from the list above.
+	cmd := exec.CommandContext(ctx, "go", arguments...)
 	cmd.Stderr = os.Stderr
 	lines, err := cmd.StdoutPipe()
 	if err != nil {

@@ -192,9 +192,9 @@ func (c *cluster) policy() *vpav1.PodResourcePolicy {
 	return p
 }
 
-// serves is what this suite's binaries serve of upstream's alpha features. What
+// serves is what this suite's binaries serve of upstream's newer features. What
 // they do not is not drawn, and counted.
-var serves = struct{ perVPA, inPlace, startupBoost bool }{}
+var serves = struct{ perVPA, inForce, inPlace, startupBoost bool }{}
 
 // perVPA draws what upstream looks at with the gate PerVPAConfig only.
 func (c *cluster) perVPA(p *vpav1.ContainerResourcePolicy) {
@@ -257,7 +257,11 @@ func (a *app) add(c *cluster) *corev1.Pod {
 		}
 		p.Spec.Containers = append(p.Spec.Containers, container)
 		status := corev1.ContainerStatus{Name: name, State: running(c.now)}
-		if c.chance(4) {
+		switch {
+		case !c.chance(4):
+		case !serves.inForce:
+			c.skipped["the memory in force where a resize is under way"]++
+		default:
 			// What is in force, which a resize that is under way makes another.
 			status.Resources = &corev1.ResourceRequirements{Requests: amounts(100, int64(a.memory[name]*(0.5+c.random.Float64())))}
 		}
