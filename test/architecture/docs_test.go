@@ -106,8 +106,8 @@ func collect(n ast.Node, form *regexp.Regexp, into map[string]bool) {
 // folders whose tests they name.
 var compared = map[string][]string{
 	"HPA controller":            {"hpa", "test/conformance"},
-	"VPA recommender":           {"recommender"},
-	"VPA updater and admission": {"updater", "admission", "internal/vertical", "internal/resourcepolicy"},
+	"VPA recommender":           {"recommender", "test/conformance/vpa"},
+	"VPA updater and admission": {"updater", "admission", "internal/vertical", "internal/resourcepolicy", "test/conformance/vpa"},
 }
 
 // TestDifferencesNameTheirTests holds docs/differences.md to tests that exist, and
