@@ -21,12 +21,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	vpav1 "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/apis/autoscaling.k8s.io/v1"
 	vpafake "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/client/clientset/versioned/fake"
-	"k8s.io/client-go/kubernetes/fake"
-	"k8s.io/client-go/tools/record"
 	"sigs.k8s.io/yaml"
 
-	"github.com/quartet-autoscaling/quartet/admission/patch"
-	"github.com/quartet-autoscaling/quartet/internal/decisionapi"
 	"github.com/quartet-autoscaling/quartet/internal/runtimeflags"
 )
 
@@ -120,10 +116,7 @@ func crowded(b *testing.B) (x *world, reviews [][]byte) {
 		}
 		reviews = append(reviews, body)
 	}
-	x = &world{
-		t: b, client: fake.NewClientset(objects...), events: record.NewFakeRecorder(10),
-		store: decisionapi.NewStore(decisionapi.StoreConfig{Component: apiComponent, Kind: patch.Kind}),
-	}
+	x = made(b, objects)
 	x.vpas = vpafake.NewSimpleClientset(vpas...)
 	x.run(started(runtimeflags.ModeAuto))
 	return x, reviews

@@ -31,6 +31,13 @@ type Options struct {
 	MaxBoost resource.QuantityValue
 	// Sidecars and FollowPodLevel patch what upstream leaves alone.
 	Sidecars, FollowPodLevel bool
+	// MinTLSVersion and Ciphers are those of the reviews' port: tls1_2 or tls1_3, and
+	// names of cipher suites separated by commas or colons.
+	MinTLSVersion, Ciphers string
+	// Only is the one namespace whose pods are looked after, empty for all, and
+	// Ignored those whose are not.
+	Only    string
+	Ignored []string
 	// Features are the feature gates.
 	Features featureflag.Options
 }
@@ -43,7 +50,7 @@ func NewOptions() *Options {
 	return &Options{
 		Port: 9443, Service: "vpa-admission", Secret: "vpa-admission-webhook", Configuration: "quartet-vpa-admission",
 		Validity: 90 * 24 * time.Hour, LeaseName: "vpa-admission-controller", LeaseInterval: 10 * time.Second,
-		Features: featureflag.New(),
+		MinTLSVersion: tls12, Features: featureflag.New(),
 	}
 }
 
@@ -57,6 +64,10 @@ const (
 	flagLeaseName      = "status-lease-name"
 	flagLeaseNamespace = "status-lease-namespace"
 	flagLeaseInterval  = "status-lease-update-interval"
+	flagMinTLS         = "min-tls-version"
+	flagCiphers        = "tls-ciphers"
+	flagOnly           = "vpa-object-namespace"
+	flagIgnored        = "ignored-vpa-object-namespaces"
 	flagMaxBoost       = "max-allowed-cpu-boost"
 	flagSidecars       = "native-sidecars"
 	flagFollowPodLevel = "follow-pod-level-resources"
@@ -73,6 +84,12 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 	fs.DurationVar(&o.Validity, flagValidity, o.Validity, "How long a certificate lasts. It is renewed when a third of that is left.")
 	fs.StringVar(&o.LeaseName, flagLeaseName, o.LeaseName, "Name of the lease that is kept fresh while new pods are patched. vpa-updater evicts only then.")
 	fs.StringVar(&o.LeaseNamespace, flagLeaseNamespace, o.LeaseNamespace, "Namespace of that lease. Empty uses --namespace.")
+	fs.IntVar(&o.Port, "port", o.Port, "The same as --"+flagPort+", by upstream's name.")
+	fs.StringVar(&o.MinTLSVersion, flagMinTLS, o.MinTLSVersion, "Least version of TLS for reviews: tls1_2 or tls1_3.")
+	fs.StringVar(&o.Ciphers, flagCiphers, o.Ciphers, "Cipher suites for reviews with TLS 1.2, by their names, separated by commas or colons. Empty takes Go's choice.")
+	fs.StringVar(&o.Only, flagOnly, o.Only, "The only namespace whose pods are patched. Empty is all.")
+	fs.StringSliceVar(&o.Ignored, flagIgnored, o.Ignored, "Namespaces whose pods are left as they are, separated by commas.")
+	addUpstreamOnly(fs)
 	fs.Var(&o.MaxBoost, flagMaxBoost, "The most CPU that a container with a startup boost gets. 0 means no bound.")
 	fs.BoolVar(&o.Sidecars, flagSidecars, o.Sidecars, "Patch init containers that run beside the others (restartPolicy Always) as containers are.")
 	fs.BoolVar(&o.FollowPodLevel, flagFollowPodLevel, o.FollowPodLevel, "Keep the resources of a pod as a whole in proportion to the sum of its containers. Without, they are only raised where the pod would be refused.")
@@ -94,12 +111,14 @@ func (o *Options) Validate() error {
 		return runtimeflags.Invalid(flagValidity, "must be from 1h to %s, is %s", caValidity/2, o.Validity)
 	case o.LeaseName == "":
 		return runtimeflags.Invalid(flagLeaseName, "must not be empty")
+	case o.Only != "" && len(o.Ignored) > 0:
+		return runtimeflags.Invalid(flagIgnored, "cannot be used with --%s", flagOnly)
 	case o.MaxBoost.Sign() < 0:
 		return runtimeflags.Invalid(flagMaxBoost, "%s is below 0", o.MaxBoost.String())
 	case o.LeaseInterval < time.Second || o.LeaseInterval >= time.Minute:
 		return runtimeflags.Invalid(flagLeaseInterval, "must be at least 1s and below 1m, is %s", o.LeaseInterval)
 	}
-	return nil
+	return o.checkTLS()
 }
 
 // asked gives what the flags ask of every patch.

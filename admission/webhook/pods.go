@@ -96,6 +96,9 @@ func (r *reviewer) pod(ctx context.Context, asked *podreview.Review) ([]byte, er
 	if asked.Operation != string(admissionv1.Create) || asked.SubResource != "" || (asked.Version != "" && asked.Version != "v1") {
 		return nil, nil
 	}
+	if !r.serves(asked.Namespace) {
+		return nil, nil
+	}
 	vpa, err := r.scaling(ctx, &asked.Pod)
 	if err != nil || vpa == nil {
 		return nil, err

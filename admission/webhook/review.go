@@ -43,7 +43,9 @@ type turns = loop.Loop[patch.Snapshot, patch.State, patch.Decision]
 
 // reviewer answers reviews.
 type reviewer struct {
-	mode        runtimeflags.Mode
+	mode runtimeflags.Mode
+	// serves tells of which namespaces pods are looked after.
+	serves      func(namespace string) bool
 	gates       features.Gates
 	vpas        *vertical.Objects
 	controllers *vertical.Controllers

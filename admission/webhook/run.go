@@ -57,7 +57,7 @@ func NewCommand() *runtimeflags.Command {
 		Short:     "sets the requests and limits of new pods to what their VerticalPodAutoscaler recommends, and validates VerticalPodAutoscalers",
 		Decisions: decisionapi.StoreConfig{Component: apiComponent, Kind: patch.Kind},
 		Build: func(ctx context.Context, frame *component.Frame) (component.Work, error) {
-			w, err := build(ctx, frame, settings{flags: frame.Flags, port: frame.Port, options: options})
+			w, err := build(ctx, frame, settings{flags: frame.Flags, port: frame.Port, options: options, clock: clock.RealClock{}})
 			if err != nil {
 				return component.Work{}, err
 			}
@@ -71,11 +71,13 @@ type settings struct {
 	flags   *runtimeflags.Flags
 	port    *serving.Options
 	options *Options
+	clock   clock.WithTicker
 }
 
 // webhook is what runs besides the secure port.
 type webhook struct {
 	listener    net.Listener
+	tls         *tls.Config
 	vpas        *vertical.Objects
 	controllers *vertical.Controllers
 	limits      *vertical.LimitRanges
@@ -145,7 +147,7 @@ func (w *webhook) stand(s settings, client kubernetes.Interface) error {
 		Client: client, Secret: types.NamespacedName{Namespace: namespace, Name: o.Secret},
 		DNSName:  o.Service + "." + namespace + ".svc",
 		Mutating: o.Configuration, Validating: o.Configuration,
-		Validity: o.Validity, CAValidity: caValidity, Interval: certificateInterval, Clock: clock.RealClock{},
+		Validity: o.Validity, CAValidity: caValidity, Interval: certificateInterval, Clock: s.clock,
 	})
 	if err != nil {
 		return err
@@ -160,7 +162,7 @@ func (w *webhook) stand(s settings, client kubernetes.Interface) error {
 	}
 	mode := s.flags.Mode
 	w.standing = &standing{
-		client: client, clock: clock.RealClock{}, interval: o.LeaseInterval, lease: lease, identity: host, configuration: o.Configuration,
+		client: client, clock: s.clock, interval: o.LeaseInterval, lease: lease, identity: host, configuration: o.Configuration,
 		patching: func(ctx context.Context) error {
 			if !mode.Acts() {
 				return fmt.Errorf("mode %s patches nothing", mode)
@@ -189,8 +191,10 @@ func (w *webhook) assemble(ctx context.Context, s settings, m *metrics) error {
 	if err != nil {
 		return err
 	}
+	w.tls = s.options.tls()
 	w.reviewer = &reviewer{
-		mode: s.flags.Mode, gates: s.options.Features.Gates(),
+		serves: s.options.serves,
+		mode:   s.flags.Mode, gates: s.options.Features.Gates(),
 		vpas: w.vpas, controllers: w.controllers, loop: turning, metrics: m, seen: w.see,
 	}
 	return nil
@@ -200,9 +204,10 @@ func (w *webhook) assemble(ctx context.Context, s settings, m *metrics) error {
 func (w *webhook) serve(ctx context.Context) error {
 	// Before the first pod is patched it is known whether another webhook does.
 	w.standing.look(ctx)
+	config := w.tls.Clone()
+	config.GetCertificate = w.keeper.GetCertificate
 	server := &http.Server{
-		Handler:           w.reviewer.handler(),
-		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: w.keeper.GetCertificate},
+		Handler: w.reviewer.handler(), TLSConfig: config,
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 		ErrorLog:    slog.NewLogLogger(telemetry.Logger(ctx).Handler(), slog.LevelDebug),

@@ -28,6 +28,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/tools/record"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/yaml"
 
 	"github.com/quartet-autoscaling/quartet/admission/patch"
@@ -77,18 +78,24 @@ func start(t testing.TB, mode runtimeflags.Mode, objects ...runtime.Object) *wor
 			Namespace: "shop", Name: "web-7d4f", UID: "rs-1",
 			OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "Deployment", Name: "web", Controller: &owner}},
 		}})
-	x := &world{
-		t: t, client: fake.NewClientset(objects...), ledger: t.TempDir(), events: record.NewFakeRecorder(10),
-		store: decisionapi.NewStore(decisionapi.StoreConfig{Component: apiComponent, Kind: patch.Kind}),
-	}
-	x.vpas = vpafake.NewSimpleClientset(vpa)
+	x := made(t, objects)
+	x.ledger, x.vpas = t.TempDir(), vpafake.NewSimpleClientset(vpa)
 	x.run(started(mode))
 	return x
 }
 
+// made is a world before it runs.
+func made(t testing.TB, objects []runtime.Object) *world {
+	t.Helper()
+	return &world{
+		t: t, client: fake.NewClientset(objects...), events: record.NewFakeRecorder(10),
+		store: decisionapi.NewStore(decisionapi.StoreConfig{Component: apiComponent, Kind: patch.Kind}),
+	}
+}
+
 // started are the settings of a webhook of a mode, on a port of its own.
 func started(mode runtimeflags.Mode) settings {
-	s := settings{flags: runtimeflags.New(runtimeflags.Serving), port: serving.NewOptions(), options: NewOptions()}
+	s := settings{flags: runtimeflags.New(runtimeflags.Serving), port: serving.NewOptions(), options: NewOptions(), clock: clock.RealClock{}}
 	s.flags.Mode, s.options.Namespace, s.port.BindAddress, s.options.Port = mode, "quartet-system", "127.0.0.1", 0
 	return s
 }
