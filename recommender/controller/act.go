@@ -28,5 +28,6 @@ func (a *actuator) Act(ctx context.Context, d estimator.Decision) decision.Outco
 		// The text alone: events quote it after words of their own.
 		return decision.Outcome{Result: decision.Failed, Error: fmt.Errorf("write the status: %w", err).Error()}
 	}
+	v.written = true
 	return decision.Outcome{Result: decision.Succeeded}
 }

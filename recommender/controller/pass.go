@@ -72,8 +72,9 @@ type visit struct {
 	// vpa is the object as it was last seen or written. It is shared and must not
 	// be changed.
 	vpa *vpav1.VerticalPodAutoscaler
-	// later tells that the status will be written outside of the turn.
-	later bool
+	// later tells that the status will be written outside of the turn, and written
+	// that it was.
+	later, written bool
 }
 
 type visitKey struct{}

@@ -51,7 +51,6 @@ func (p *publisher) Publish(ctx context.Context, d estimator.Decision, o decisio
 	if o.Result == decision.Failed {
 		events = append(events[:len(events):len(events)], estimator.Event{Type: estimator.Warning, Reason: "FailedUpdate", Message: o.Error})
 	} else if err := p.writeStatus(ctx, v, d); err != nil && ctx.Err() == nil {
-		// Where the action wrote the status already, this finds nothing to write.
 		telemetry.Logger(ctx).LogAttrs(ctx, slog.LevelError, "Could not write the status",
 			slog.String("vpa", d.Unit.Namespace+"/"+d.Unit.Name), slog.Any("error", err))
 		events = append(events[:len(events):len(events)], estimator.Event{Type: estimator.Warning, Reason: "FailedUpdateStatus", Message: err.Error()})
@@ -63,7 +62,7 @@ func (p *publisher) Publish(ctx context.Context, d estimator.Decision, o decisio
 
 // writeStatus shows the conditions, and what else a turn without an action changes.
 func (p *publisher) writeStatus(ctx context.Context, v *visit, d estimator.Decision) error {
-	if v.later {
+	if v.later || v.written {
 		return nil
 	}
 	return p.status.write(ctx, v, d)
