@@ -80,10 +80,24 @@ type archive struct {
 	targets map[string][]string
 }
 
+func newArchive() *archive {
+	return &archive{vpas: map[string][]kept{}, targets: map[string][]string{}}
+}
+
 // load reads the history of a namespace: without loss where we were the last to
 // write, else as the format has it. What cannot be read is left out.
 func (c *checkpoints) load(ctx context.Context, namespace string) (*archive, error) {
-	a := &archive{vpas: map[string][]kept{}, targets: map[string][]string{}}
+	all, err := c.loadAll(ctx, namespace)
+	if err != nil || all[namespace] == nil {
+		return newArchive(), err
+	}
+	return all[namespace], nil
+}
+
+// loadAll reads the history of a namespace, or of all where it is empty, by
+// namespace.
+func (c *checkpoints) loadAll(ctx context.Context, namespace string) (map[string]*archive, error) {
+	all := map[string]*archive{}
 	err := c.each(ctx, namespace, func(o *vpav1.VerticalPodAutoscalerCheckpoint) {
 		k := kept{container: o.Spec.ContainerName, object: known(o), updated: o.Status.LastUpdateTime.Time}
 		var err error
@@ -93,12 +107,12 @@ func (c *checkpoints) load(ctx context.Context, namespace string) (*archive, err
 			// Its name is taken all the same.
 			k.history.Learned.Samples = unreadable
 		}
-		a.add(o.Spec.VPAObjectName, k)
+		if all[o.Namespace] == nil {
+			all[o.Namespace] = newArchive()
+		}
+		all[o.Namespace].add(o.Spec.VPAObjectName, k)
 	})
-	if err != nil {
-		return nil, err
-	}
-	return a, nil
+	return all, err
 }
 
 // unreadable stands for the samples of a checkpoint that nobody can have written.

@@ -327,3 +327,30 @@ func TestAKillWakesItsObject(t *testing.T) {
 		return c != nil && strings.Contains(c.Annotations[checkpoint.Annotation], "oomPeak")
 	})
 }
+
+// TestAllHistoryIsReadAtOnce: the first pass over many namespaces reads checkpoints
+// once, and each namespace gets its own.
+func TestAllHistoryIsReadAtOnce(t *testing.T) {
+	w := newWorld(t, vpa("orders"))
+	w.pass(time.Now().Add(-time.Hour), "100m", "256Mi")
+	elsewhere := w.checkpoint("orders").DeepCopy()
+	elsewhere.Namespace, elsewhere.ResourceVersion = "elsewhere", ""
+	if _, err := w.vpasAPI.AutoscalingV1().VerticalPodAutoscalerCheckpoints("elsewhere").Create(t.Context(), elsewhere, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	w.vpasAPI.ClearActions()
+	shared := w.passes.newPass()
+	shared.first = true
+	for space, want := range map[string]int{namespace: 1, "elsewhere": 1, "empty": 0} {
+		found, err := shared.archive(t.Context(), space)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(found.state("orders").Learned); got != want {
+			t.Errorf("%s: %d containers are known, want %d", space, got, want)
+		}
+	}
+	if n := len(w.vpasAPI.Actions()); n != 1 {
+		t.Errorf("%d requests, want one", n)
+	}
+}

@@ -17,8 +17,11 @@ type pass struct {
 	// wide tells that one question for the usage of all pods is better than one for
 	// each namespace.
 	wide bool
-	// archives are the checkpoints by namespace.
-	archives *once[*archive]
+	// archives are the checkpoints by namespace, everything those of all of them.
+	archives   *once[*archive]
+	everything *once[map[string]*archive]
+	// first tells that nothing is known yet, so that all checkpoints are read.
+	first bool
 	// targets are the objects by what they scale.
 	targets *once[map[string][]types.NamespacedName]
 	// images are all that is known of images, under one key.
@@ -33,6 +36,21 @@ func (p *pass) usageIn(ctx context.Context, namespace string) (usages, error) {
 		namespace = ""
 	}
 	return p.usage.get(ctx, namespace)
+}
+
+// archive gives the checkpoints of a namespace.
+func (p *pass) archive(ctx context.Context, namespace string) (*archive, error) {
+	if !p.first {
+		return p.archives.get(ctx, namespace)
+	}
+	all, err := p.everything.get(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	if found := all[namespace]; found != nil {
+		return found, nil
+	}
+	return newArchive(), nil
 }
 
 // once loads a value for each key at its first use.

@@ -202,6 +202,9 @@ func namespaces(keys []types.NamespacedName) int {
 func (p *passes) pass(ctx, turning context.Context, keys []types.NamespacedName) {
 	start := time.Now()
 	shared := p.newPass()
+	p.mu.Lock()
+	shared.first = len(p.units) == 0 && namespaces(keys) > manyNamespaces
+	p.mu.Unlock()
 	shared.wide = p.options.Namespace == "" && namespaces(keys) > manyNamespaces
 	var working errgroup.Group
 	working.SetLimit(p.options.Workers)
@@ -216,6 +219,10 @@ func (p *passes) pass(ctx, turning context.Context, keys []types.NamespacedName)
 	}
 	_ = working.Wait()
 	p.metrics.passed(time.Since(start))
+	p.metrics.waits("checkpoints", p.histories.queue.count())
+	if p.bounds != nil {
+		p.metrics.waits("bounds", p.bounds.queue.count())
+	}
 }
 
 // turn decides on one object.

@@ -20,7 +20,7 @@ func (p *passes) restore(ctx context.Context, unit decision.Unit, shared *pass) 
 	if err != nil {
 		return err
 	}
-	load := shared.archives.get
+	load := shared.archive
 	if wrote {
 		load = p.histories.checkpoints.load
 	}

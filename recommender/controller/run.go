@@ -201,10 +201,10 @@ func (c *controller) assemble(ctx context.Context) error {
 	c.passes.newPass = func() *pass {
 		return &pass{
 			usage:    newOnce(usageOf(c.clients.usage, c.pods.knows)),
-			archives: newOnce(histories.checkpoints.load),
-			targets:  newOnce(c.passes.byTarget),
-			images:   newOnce(shelves.images),
-			twin:     newOnce(twinBy(c.clients.typed.CoordinationV1(), c.elector.Identity())),
+			archives: newOnce(histories.checkpoints.load), everything: newOnce(histories.checkpoints.loadAll),
+			targets: newOnce(c.passes.byTarget),
+			images:  newOnce(shelves.images),
+			twin:    newOnce(twinBy(c.clients.typed.CoordinationV1(), c.elector.Identity())),
 		}
 	}
 	return nil

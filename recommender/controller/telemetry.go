@@ -15,6 +15,7 @@ type metrics struct {
 	passes    *prometheus.HistogramVec
 	decisions *prometheus.CounterVec
 	objects   prometheus.Gauge
+	waiting   *prometheus.GaugeVec
 
 	mu    sync.Mutex
 	known map[decision.Unit]bool
@@ -34,9 +35,12 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		objects: prometheus.NewGauge(prometheus.GaugeOpts{
 			Subsystem: subsystem, Name: "objects", Help: "VPAs that this recommender serves.",
 		}),
+		waiting: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Subsystem: subsystem, Name: "waiting_writes", Help: "Writes that waited for their turn at the end of a pass, by what they write.",
+		}, []string{"of"}),
 		known: map[decision.Unit]bool{},
 	}
-	for _, c := range []prometheus.Collector{m.passes, m.decisions, m.objects} {
+	for _, c := range []prometheus.Collector{m.passes, m.decisions, m.objects, m.waiting} {
 		if err := registry.Register(c); err != nil {
 			return nil, err
 		}
@@ -47,6 +51,9 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 func (m *metrics) passed(took time.Duration) {
 	m.passes.WithLabelValues("total").Observe(took.Seconds())
 }
+
+// waits tells how many writes wait after a pass.
+func (m *metrics) waits(of string, n int) { m.waiting.WithLabelValues(of).Set(float64(n)) }
 
 // decided counts a decision, and its object as served.
 func (m *metrics) decided(d estimator.Decision, o decision.Outcome) {
