@@ -156,7 +156,17 @@ func TestLosslessWhileNobodyElseWrites(t *testing.T) {
 	if _, whole := Detach(through(t, status), annotation, schemes()); whole {
 		t.Error("the annotation counts beside another status")
 	}
-	for len(h.Running) < 2000 {
+	// A workload of thousands of pods has all of it still, and one without end none.
+	for len(h.Running) < 5000 {
+		h.Running[strconv.Itoa(len(h.Running))] = h.Running["orders-1"]
+	}
+	if annotation, err = Attach(&status, h); err != nil || annotation == "" {
+		t.Fatalf("%d pods: an annotation of %d bytes, error %v", len(h.Running), len(annotation), err)
+	}
+	if back, whole := Detach(through(t, status), annotation, schemes()); !whole || !cmp.Equal(h, back) {
+		t.Errorf("%d pods: whole %v, %d are back", len(h.Running), whole, len(back.Running))
+	}
+	for len(h.Running) < 100_000 {
 		h.Running[strconv.Itoa(len(h.Running))] = h.Running["orders-1"]
 	}
 	if annotation, err := Attach(&status, h); err != nil || annotation != "" {
@@ -181,6 +191,12 @@ func FuzzDetach(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(annotation)
+	shorter, err := pack([]byte(annotation))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(shorter)
+	f.Add(packed + "H4sI")
 	sum, err := hash(&status)
 	if err != nil {
 		f.Fatal(err)

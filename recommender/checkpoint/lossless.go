@@ -51,17 +51,27 @@ func Attach(status *vpav1.VerticalPodAutoscalerCheckpointStatus, h History) (str
 	if err != nil {
 		return "", fmt.Errorf("encode the history: %w", err)
 	}
-	if len(content) > largest {
+	text := string(content)
+	if len(content) > packAbove {
+		if text, err = pack(content); err != nil {
+			return "", err
+		}
+	}
+	if len(text) > largest {
 		return "", nil
 	}
-	return string(content), nil
+	return text, nil
 }
 
 // Detach reads the annotation. It is false where there is none, or where the
 // status was written by another since.
 func Detach(status *vpav1.VerticalPodAutoscalerCheckpointStatus, annotation string, s Schemes) (History, bool) {
 	var a attached
-	if annotation == "" || json.Unmarshal([]byte(annotation), &a) != nil {
+	if annotation == "" {
+		return History{}, false
+	}
+	content, err := unpack(annotation)
+	if err != nil || json.Unmarshal(content, &a) != nil {
 		return History{}, false
 	}
 	sum, err := hash(status)
