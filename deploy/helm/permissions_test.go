@@ -168,6 +168,21 @@ func TestPermissionsOfSharing(t *testing.T) {
 	}
 }
 
+// TestPermissionsOfMemoryByUsage holds what the updater may do where it asks for
+// usage.
+func TestPermissionsOfMemoryByUsage(t *testing.T) {
+	objects := everything(t, "vpaUpdater.inPlaceMemoryDecrease=WhenUsageAllows")
+	want := append(slices.Clone(permissions["quartet:vpa-updater"]), "metrics.k8s.io/pods list")
+	slices.Sort(want)
+	if diff := cmp.Diff(want, rules(get[*rbacv1.ClusterRole](t, objects, "ClusterRole/quartet:vpa-updater").Rules)); diff != "" {
+		t.Errorf("(-want +have):\n%s", diff)
+	}
+	container := get[*appsv1.Deployment](t, objects, "Deployment/vpa-updater").Spec.Template.Spec.Containers[0]
+	if !slices.Contains(container.Args, "--in-place-memory-decrease=WhenUsageAllows") {
+		t.Errorf("the container has arguments %q", container.Args)
+	}
+}
+
 // rules gives a line for each resource.
 func rules(all []rbacv1.PolicyRule) []string {
 	var out []string

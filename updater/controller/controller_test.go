@@ -144,6 +144,7 @@ type setup struct {
 	mode    runtimeflags.Mode
 	vpa     string
 	options func(*Options)
+	usage   *usage
 }
 
 func startWith(t *testing.T, with setup, objects ...runtime.Object) *world {
@@ -172,6 +173,7 @@ func startWith(t *testing.T, with setup, objects ...runtime.Object) *world {
 	if x.c.ledger, err = ledger.Open[eviction.Snapshot, eviction.State, eviction.Decision](ledger.Config{Dir: x.dir, Component: name, Build: "test"}); err != nil {
 		t.Fatal(err)
 	}
+	x.c.usage = with.usage
 	m, err := newMetrics(prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
@@ -323,16 +325,17 @@ func TestValidateNamesTheFlag(t *testing.T) {
 		t.Errorf("the defaults are refused: %v", err)
 	}
 	for flag, change := range map[string]func(*Options){
-		flagIgnored:      func(o *Options) { o.Namespace, o.Ignored = "a", []string{"b"} },
-		flagInterval:     func(o *Options) { o.Interval = 0 },
-		flagMinReplicas:  func(o *Options) { o.Rules.MinReplicas = -1 },
-		flagTolerance:    func(o *Options) { o.Rules.Tolerance = 1.5 },
-		flagBurst:        func(o *Options) { o.RateLimit, o.Burst = 1, 0 },
-		flagLeaseName:    func(o *Options) { o.LeaseName = "" },
-		flagLeaseTimeout: func(o *Options) { o.Rules.LeaseTimeout = 0 },
-		flagThreshold:    func(o *Options) { o.Rules.UpdateThreshold = -1 },
-		flagLifetime:     func(o *Options) { o.Rules.PodLifetime = -1 },
-		flagOOM:          func(o *Options) { o.Rules.OOMThreshold = -1 },
+		flagMemoryDecrease: func(o *Options) { o.MemoryDecrease = "Never" },
+		flagIgnored:        func(o *Options) { o.Namespace, o.Ignored = "a", []string{"b"} },
+		flagInterval:       func(o *Options) { o.Interval = 0 },
+		flagMinReplicas:    func(o *Options) { o.Rules.MinReplicas = -1 },
+		flagTolerance:      func(o *Options) { o.Rules.Tolerance = 1.5 },
+		flagBurst:          func(o *Options) { o.RateLimit, o.Burst = 1, 0 },
+		flagLeaseName:      func(o *Options) { o.LeaseName = "" },
+		flagLeaseTimeout:   func(o *Options) { o.Rules.LeaseTimeout = 0 },
+		flagThreshold:      func(o *Options) { o.Rules.UpdateThreshold = -1 },
+		flagLifetime:       func(o *Options) { o.Rules.PodLifetime = -1 },
+		flagOOM:            func(o *Options) { o.Rules.OOMThreshold = -1 },
 	} {
 		o := NewOptions()
 		change(o)

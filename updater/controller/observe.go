@@ -46,6 +46,8 @@ type observer struct {
 	leases      *leases
 	policies    *policies.Cache
 	refusals    *refusals
+	// usage is nil where decisions do not go by it.
+	usage *usage
 }
 
 // Observe gathers everything that the decision on one object needs.
@@ -80,6 +82,9 @@ func (o *observer) gather(ctx context.Context, s *eviction.Snapshot, target vert
 				continue
 			}
 			projected := projectPod(pod, eviction.Resizes(s.VPA.UpdateMode) || boosts)
+			if o.usage != nil && eviction.Resizes(s.VPA.UpdateMode) {
+				projected.Usage = o.usage.of(ctx, pod, s.Now)
+			}
 			if boosts {
 				projected.Boosts = eviction.BoostsOf(pod)
 			}

@@ -27,6 +27,8 @@ type Options struct {
 	LeaseName, LeaseNamespace string
 	// Features are the feature gates.
 	Features featureflag.Options
+	// MemoryDecrease is Always, or WhenUsageAllows.
+	MemoryDecrease string
 	// Rules are the flags that decisions are made by.
 	Rules eviction.Config
 }
@@ -38,7 +40,9 @@ func NewOptions() *Options {
 		RateLimit: -1,
 		Burst:     1,
 		LeaseName: "vpa-admission-controller",
-		Features:  featureflag.New(),
+
+		MemoryDecrease: memoryAlways,
+		Features:       featureflag.New(),
 		Rules: eviction.Config{
 			MinReplicas: 2, Tolerance: 0.5, UpdateThreshold: 0.1, PodLifetime: 12 * time.Hour,
 			OOMThreshold: 10 * time.Minute, NeedsAdmission: true, LeaseTimeout: time.Minute,
@@ -61,7 +65,14 @@ const (
 	flagOOM            = "evict-after-oom-threshold"
 	flagNamespace      = "vpa-object-namespace"
 	flagIgnored        = "ignored-vpa-object-namespaces"
+	flagMemoryDecrease = "in-place-memory-decrease"
 	flagSkipBudget     = "in-place-skip-disruption-budget"
+)
+
+// When resizes lower memory.
+const (
+	memoryAlways  = "Always"
+	memoryByUsage = "WhenUsageAllows"
 )
 
 // AddFlags registers the flags with their present values as defaults.
@@ -86,6 +97,8 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 	fs.DurationVar(&o.Rules.PodLifetime, flagLifetime, o.Rules.PodLifetime, "The age from which a pod within its bounds may be evicted.")
 	fs.DurationVar(&o.Rules.OOMThreshold, flagOOM, o.Rules.OOMThreshold,
 		"A container that was killed for lack of memory within this time of its start has its pod evicted, if that was not longer ago than this.")
+	fs.StringVar(&o.MemoryDecrease, flagMemoryDecrease, o.MemoryDecrease,
+		"When a resize in place may lower a container's memory limit: Always, or WhenUsageAllows, which asks metrics.k8s.io whether less is used and else leaves memory as it is.")
 	fs.BoolVar(&o.Rules.SkipBudget, flagSkipBudget, o.Rules.SkipBudget,
 		"Resize pods in place without regard to min-replicas and eviction-tolerance, where no container has a resize policy that restarts it.")
 }
@@ -108,6 +121,8 @@ func (o *Options) Validate() error {
 		return runtimeflags.Invalid(flagTolerance, "must be from 0 to 1, is %v", r.Tolerance)
 	case o.RateLimit > 0 && o.Burst < 1:
 		return runtimeflags.Invalid(flagBurst, "must be at least 1, is %d", o.Burst)
+	case o.MemoryDecrease != memoryAlways && o.MemoryDecrease != memoryByUsage:
+		return runtimeflags.Invalid(flagMemoryDecrease, "%q is not one of %s, %s", o.MemoryDecrease, memoryAlways, memoryByUsage)
 	case o.LeaseName == "":
 		return runtimeflags.Invalid(flagLeaseName, "must not be empty")
 	case r.LeaseTimeout <= 0:

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metricsapi "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 
 	"github.com/quartet-autoscaling/quartet/internal/decision"
 	"github.com/quartet-autoscaling/quartet/internal/runtimeflags"
@@ -122,6 +124,44 @@ func gateInPlace(t *testing.T) func(*Options) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// TestMemoryGoesDownByUsage asks the metrics API once for both pods.
+func TestMemoryGoesDownByUsage(t *testing.T) {
+	objects := cluster(t, time.Now())
+	for _, o := range objects {
+		if pod, ok := o.(*corev1.Pod); ok {
+			pod.Spec.Containers[0].Resources = corev1.ResourceRequirements{
+				Requests: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("800Mi")},
+				Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1600Mi")},
+			}
+		}
+	}
+	asked := 0
+	used := &usage{list: func(context.Context, string) (*metricsapi.PodMetricsList, error) {
+		asked++
+		list := &metricsapi.PodMetricsList{}
+		for pod, memory := range map[string]string{"a": "500Mi", "b": "300Mi"} {
+			list.Items = append(list.Items, metricsapi.PodMetrics{ObjectMeta: metav1.ObjectMeta{Name: pod}, Containers: []metricsapi.ContainerMetrics{
+				{Name: "app", Usage: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(memory)}},
+			}})
+		}
+		return list, nil
+	}}
+	vpa := strings.NewReplacer("cpu: 200m", "memory: 200Mi", "cpu: 150m", "memory: 150Mi", "cpu: 400m", "memory: 400Mi").Replace(resized("InPlaceOrRecreate"))
+	x := startWith(t, setup{mode: runtimeflags.ModeAuto, vpa: vpa, usage: used}, objects...)
+	d := x.pass()
+	want := `{"metadata":{"uid":"uid-b"},"spec":{"containers":[{"name":"app","resources":{"requests":{"memory":"200Mi"},"limits":{"memory":"400Mi"}}}]}}`
+	if diff := cmp.Diff(want, x.evictions.patched["b/resize"]); diff != "" || len(x.evictions.patched) != 2 || len(x.evictions.asked) != 0 {
+		t.Errorf("patched %v, evicted %v: (-want +got)\n%s", x.evictions.patched, x.evictions.asked, diff)
+	}
+	if steps := stepsOf(d.Steps); !strings.Contains(steps, "it uses 500Mi, and its limit would be 400Mi") || !strings.Contains(steps, "c: container app requests 800Mi memory") {
+		t.Errorf("steps %s", steps)
+	}
+	if asked != 1 {
+		t.Errorf("the metrics API was asked %d times", asked)
+	}
+	x.replay(1)
 }
 
 // TestDeferredResizeIsFollowed waits for a resize that is deferred, through a

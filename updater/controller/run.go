@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	vpaclient "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/client/clientset/versioned"
 	"k8s.io/client-go/kubernetes"
+	metricsclient "k8s.io/metrics/pkg/client/clientset/versioned/typed/metrics/v1beta1"
 	"k8s.io/utils/clock"
 
 	"github.com/quartet-autoscaling/quartet/internal/component"
@@ -72,7 +73,9 @@ type controller struct {
 	leases      *leases
 	policies    *policies.Cache
 	refusals    *refusals
-	passes      *passes
+	// usage is nil where decisions do not go by it.
+	usage  *usage
+	passes *passes
 	// ledger is nil without --ledger-dir.
 	ledger *writer
 }
@@ -100,6 +103,13 @@ func build(ctx context.Context, frame *component.Frame, s settings) (*controller
 	}
 	if c.policies, err = policies.New(own); err != nil {
 		return nil, err
+	}
+	if s.options.MemoryDecrease == memoryByUsage {
+		client, err := metricsclient.NewForConfig(frame.REST)
+		if err != nil {
+			return nil, fmt.Errorf("make a client of metrics.k8s.io: %w", err)
+		}
+		c.usage = newUsage(client)
 	}
 	if c.ledger, err = component.OpenLedger[eviction.Snapshot, eviction.State, eviction.Decision](frame); err != nil {
 		return nil, err
@@ -137,12 +147,13 @@ func newController(s settings, client kubernetes.Interface, vpas vpaclient.Inter
 func (c *controller) assemble(ctx context.Context, s settings, act *actuator, shown *publisher) error {
 	rules := s.options.Rules
 	rules.Gates = s.options.Features.Gates()
+	rules.MemoryByUsage = c.usage != nil
 	config := loop.Config[eviction.Snapshot, eviction.State, eviction.Decision]{
 		Rules: eviction.Rules(), Actuator: act, Publisher: shown,
 		Observer: &observer{
 			mode: string(s.flags.Mode), config: rules,
 			vpas: c.vpas, controllers: c.controllers, limits: c.limits, pods: c.pods, leases: c.leases, policies: c.policies,
-			refusals: c.refusals,
+			refusals: c.refusals, usage: c.usage,
 		},
 	}
 	turning, err := component.NewLoop(ctx, config, c.ledger)

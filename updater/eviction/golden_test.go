@@ -28,8 +28,8 @@ import (
 //	group KIND/NAME REPLICAS | group KIND/NAME error TEXT
 //	pod NAME KIND/NAME CONTAINER age=1h cpu=100m memory=1Gi oom=5m pending observed=a,b
 //	... limit-cpu=1 asked-cpu=200m asked-limit-cpu=1 resize=Deferred since=3m says=text qos=Guaranteed restarts refused-cpu=2
-//	... was-cpu=100m ready=30s
-//	gate InPlace | boost 60 | skip-budget | after-oom 300 | requests-only | default-limit cpu=1
+//	... was-cpu=100m ready=30s used=300Mi unread=TEXT
+//	gate InPlace | memory-by-usage | boost 60 | skip-budget | after-oom 300 | requests-only | default-limit cpu=1
 //	gone NAME | admission 10s | admission error TEXT | wait 1m | require cpu TargetHigherThanRequests
 func TestScenarios(t *testing.T) { golden.Scenarios(t, "testdata/*.txt", play) }
 
@@ -120,7 +120,7 @@ func (w *world) word(f []string) error {
 		d, err := time.ParseDuration(f[1])
 		w.s.Now, w.s.Admission.Renewed = w.s.Now.Add(d), w.s.Admission.Renewed.Add(d)
 		return err
-	case "gate", "skip-budget", "after-oom", "boost", "requests-only", "default-limit":
+	case "gate", "skip-budget", "after-oom", "boost", "memory-by-usage", "requests-only", "default-limit":
 		return w.resizeSetting(f)
 	case "require":
 		w.s.VPA.Requirements = append(w.s.VPA.Requirements, eviction.Requirement{

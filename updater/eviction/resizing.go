@@ -21,6 +21,8 @@ type plan struct {
 	// below tells that the pod's group is too small for an eviction, and let
 	// through for a resize that restarts nothing.
 	below bool
+	// kept tells which memory is not lowered, and why.
+	kept string
 	// candidate is what the pod became, nil where nothing can be done now.
 	candidate *Candidate
 }
@@ -137,7 +139,7 @@ func (t *turn) mayEvict(p *judged) bool {
 func (t *turn) resizeFirst(p *judged) bool {
 	spec, changes := t.changes(p)
 	if len(changes) == 0 {
-		t.asked(p)
+		t.nothingLeft(p)
 		return false
 	}
 	if now, then := spec.Class(p.pod.Containers, changes); now != then {
@@ -171,7 +173,7 @@ func (t *turn) neverEvict(p *judged) bool {
 		t.step(0, "Resize"+string(s.State), fmt.Sprintf("%s: %s; its resize is %s since %s%s, and the mode never evicts",
 			p.name, p.why, s.State, clockTime(t.attempts[key].Since), said(s.Message)))
 	case len(changes) == 0:
-		t.asked(p)
+		t.nothingLeft(p)
 	case now != then:
 		t.step(0, "QoSWouldChange", fmt.Sprintf("%s: %s; no resize may turn its QoS class %s into %s, and the mode never evicts", p.name, p.why, now, then))
 	default:
@@ -188,7 +190,11 @@ func (t *turn) changes(p *judged) (resize.Spec, []resize.Change) {
 		spec = *p.pod.Spec
 	}
 	w := resize.Wanted{Fitted: p.fitted, Policy: t.s.VPA.Policy, Presets: t.s.Limits.Defaults()}
-	return spec, w.Changes(p.pod.Containers, spec)
+	changes := t.keepMemory(p, w.Changes(p.pod.Containers, spec))
+	if p.kept != "" && len(changes) > 0 {
+		p.why += "; " + p.kept
+	}
+	return spec, changes
 }
 
 // asked notes that the pod's spec asks for what is wanted already.

@@ -28,6 +28,8 @@ func (w *world) resizeSetting(f []string) error {
 		return json.Unmarshal(fmt.Appendf(nil, `{%q: true}`, f[1]), &w.s.Config.Gates)
 	case "skip-budget":
 		w.s.Config.SkipBudget = true
+	case "memory-by-usage":
+		w.s.Config.MemoryByUsage = true
 	case "after-oom":
 		n, err := strconv.ParseInt(f[1], 10, 32)
 		seconds := int32(n)
@@ -65,6 +67,12 @@ func (w *world) resizeWord(p *eviction.Pod, c *resourcepolicy.Container, v strin
 	case "since":
 		d, err := time.ParseDuration(text)
 		p.Resize.Since = w.s.Now.Add(-d)
+		return true, err
+	case "unread":
+		p.Usage = &eviction.Usage{Error: strings.ReplaceAll(text, "_", " ")}
+	case "used":
+		q, err := resource.ParseQuantity(text)
+		p.Usage = &eviction.Usage{Memory: map[string]resource.Quantity{c.Name: q}}
 		return true, err
 	case "ready":
 		d, err := time.ParseDuration(text)

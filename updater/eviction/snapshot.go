@@ -60,6 +60,8 @@ type Config struct {
 	// SkipBudget lets resizes that restart no container pass without regard to
 	// MinReplicas and Tolerance.
 	SkipBudget bool `json:"inPlaceSkipDisruptionBudget,omitempty"`
+	// MemoryByUsage lets a resize lower a memory limit only where less is used.
+	MemoryByUsage bool `json:"memoryByUsage,omitempty"`
 	// Gates are the feature gates.
 	Gates features.Gates `json:"gates,omitzero"`
 }
@@ -123,6 +125,8 @@ type Pod struct {
 	// Boosts are set while containers have more CPU to start with, where the gate
 	// CPUStartupBoost is on and the object asks for boosts.
 	Boosts *Boosts `json:"boosts,omitempty"`
+	// Usage is set where Config.MemoryByUsage asks for it.
+	Usage *Usage `json:"usage,omitempty"`
 	// Refused are the targets of the last turn's resize, where the API server said
 	// that the node can never have room for it.
 	Refused Targets `json:"refused,omitempty"`
