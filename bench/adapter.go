@@ -40,6 +40,7 @@ const (
 // adapterScale is what one run at scale showed.
 type adapterScale struct {
 	p50, p99  float64 // milliseconds from the moment at which a read was due
+	direct99  float64 // the same without the aggregation layer between
 	rss       float64 // MiB
 	sourceOff float64 // polls of the source per second without any reader
 	sourceOn  float64 // and with readers
@@ -75,13 +76,20 @@ func runAtScale(ctx context.Context) (s adapterScale, err error) {
 	s.sourceOff = documents.rate(ctx, scaleFor)
 	reading := make(chan float64, 1)
 	go func() { reading <- documents.rate(ctx, scaleFor) }()
-	took, err := stage.read(ctx)
+	clients, err := stage.readers(ctx)
+	if err != nil {
+		return s, err
+	}
+	took, err := read(ctx, clients.layer)
 	if err != nil {
 		return s, err
 	}
 	s.sourceOn = <-reading
-	slices.Sort(took)
 	s.p50, s.p99 = took[len(took)/2], took[len(took)*99/100]
+	if took, err = read(ctx, clients.direct); err != nil {
+		return s, err
+	}
+	s.direct99 = took[len(took)*99/100]
 	s.rss, err = residentMiB(stage.release.Process("metrics-adapter").PID())
 	return s, err
 }
@@ -166,14 +174,10 @@ func (s *adapterStage) awaitReady(ctx context.Context, want int) error {
 	}
 }
 
-// read asks the aggregation layer for random metrics at the set rate, and gives
-// the milliseconds that each read took from the moment at which it was due, so
-// that a read that had to wait for others counts its waiting.
-func (s *adapterStage) read(ctx context.Context) ([]float64, error) {
-	clients, err := s.readers(ctx)
-	if err != nil {
-		return nil, err
-	}
+// read asks for random metrics at the set rate, and gives the milliseconds that each
+// read took from the moment at which it was due, sorted: a read that had to wait for
+// others counts its waiting.
+func read(ctx context.Context, clients []rest.Interface) ([]float64, error) {
 	total := scaleReads * int(scaleFor/time.Second)
 	took := make([]float64, total)
 	g, ctx := errgroup.WithContext(ctx)
@@ -193,32 +197,52 @@ func (s *adapterStage) read(ctx context.Context) ([]float64, error) {
 	if err := g.Wait(); err != nil {
 		return nil, fmt.Errorf("read a metric: %w", err)
 	}
+	slices.Sort(took)
 	return took, nil
 }
 
-// readers are clients with connections of their own, each after a first read.
-func (s *adapterStage) readers(ctx context.Context) ([]rest.Interface, error) {
-	var clients []rest.Interface
+// readers are clients with connections of their own: through the aggregation layer,
+// and to the adapter itself.
+type readers struct{ layer, direct []rest.Interface }
+
+func (s *adapterStage) readers(ctx context.Context) (r readers, err error) {
+	url, err := s.release.Process("metrics-adapter").URL()
+	if err != nil {
+		return r, fmt.Errorf("find the adapter: %w", err)
+	}
 	for i := range scaleClients {
 		config, err := s.reader(ctx, "reader-"+strconv.Itoa(i))
 		if err != nil {
-			return nil, err
+			return r, err
 		}
-		client, err := externalMetricsClient(config)
+		layer, err := firstRead(ctx, config)
 		if err != nil {
-			return nil, err
+			return r, err
 		}
-		// The API server hears of a binding some time after it was made.
-		err = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
-			_, err := readMetric(ctx, client, scaleNamespace(0), scaleMetric(0))
-			return err == nil, nil
-		})
+		direct, err := firstRead(ctx, directly(config, url))
 		if err != nil {
-			return nil, fmt.Errorf("read as a ServiceAccount: %w", err)
+			return r, err
 		}
-		clients = append(clients, client)
+		r.layer, r.direct = append(r.layer, layer), append(r.direct, direct)
 	}
-	return clients, nil
+	return r, nil
+}
+
+// firstRead makes a client that has read: the API server hears of a binding some time
+// after it was made.
+func firstRead(ctx context.Context, config *rest.Config) (rest.Interface, error) {
+	client, err := externalMetricsClient(config)
+	if err != nil {
+		return nil, err
+	}
+	err = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		_, err := readMetric(ctx, client, scaleNamespace(0), scaleMetric(0))
+		return err == nil, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read as a ServiceAccount: %w", err)
+	}
+	return client, nil
 }
 
 // reader is a ServiceAccount with the rights of a controller that reads metrics.

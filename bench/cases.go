@@ -33,6 +33,7 @@ var benchmarks = []benchmark{
 	{"adapter.read_per_core", "reads of an external metric, in process, that one core serves (no aggregator); beside it the same server around custom-metrics-apiserver's own test provider, taking turns", readsPerCore},
 	{"adapter.read_p99", "99th percentile of 1,000 reads a second of 5,000 distinct metrics through the aggregation layer, from the moment each was due", scaleFigure("ms", func(s adapterScale) float64 { return s.p99 })},
 	{"adapter.read_p50", "the median of the same reads", scaleFigure("ms", func(s adapterScale) float64 { return s.p50 })},
+	{"adapter.read_p99_direct", "99th percentile of as many reads at the same rate, asked of the adapter itself", scaleFigure("ms", func(s adapterScale) float64 { return s.direct99 })},
 	{"adapter.rss", "memory of the adapter in RAM after that", scaleFigure("MiB", func(s adapterScale) float64 { return s.rss })},
 	{"adapter.source_load", "polls of the source per second while nobody reads, at 5,000 queries polled each 15 s", scaleFigure("polls/s", func(s adapterScale) float64 { return s.sourceOff })},
 	{"adapter.source_load_read", "the same under 1,000 reads a second", scaleFigure("polls/s", func(s adapterScale) float64 { return s.sourceOn })},

@@ -22,16 +22,24 @@ type scraper struct {
 // newScraper takes access to a cluster, and the address of a server that knows the
 // cluster's users; an empty one is the API server's.
 func newScraper(config *rest.Config, url string) (*scraper, error) {
-	c := rest.CopyConfig(config)
+	c := config
 	if url != "" {
-		c.Host = url
-		c.CAData, c.CAFile, c.Insecure = nil, "", true // on loopback, under a certificate of its own
+		c = directly(config, url)
 	}
 	client, err := rest.HTTPClientFor(c)
 	if err != nil {
 		return nil, fmt.Errorf("set up a client of metrics: %w", err)
 	}
 	return &scraper{client: client, url: c.Host + "/metrics"}, nil
+}
+
+// directly is the same user at a server of the cluster's own, on loopback and under a
+// certificate of its own.
+func directly(config *rest.Config, url string) *rest.Config {
+	c := rest.CopyConfig(config)
+	c.Host = url
+	c.CAData, c.CAFile, c.Insecure = nil, "", true
+	return c
 }
 
 // counts are the series of one metric, by their labels as the server wrote them.
