@@ -28,3 +28,31 @@ func TestBoundsAreRoundedUp(t *testing.T) {
 		t.Errorf("projectPolicy (-want +got):\n%s", diff)
 	}
 }
+
+// TestReduceVPAKeepsNothingTwice: what is the same in a recommendation is held once,
+// and what is not is left as it is.
+func TestReduceVPAKeepsNothingTwice(t *testing.T) {
+	amounts := func(cpu string) corev1.ResourceList {
+		return corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu)}
+	}
+	v := vpa("orders")
+	v.Annotations = map[string]string{corev1.LastAppliedConfigAnnotation: "{}", "kept": "yes"}
+	v.Status.Recommendation = &vpav1.RecommendedPodResources{ContainerRecommendations: []vpav1.RecommendedContainerResources{
+		{ContainerName: "app", Target: amounts("1"), UncappedTarget: amounts("1")},
+		{ContainerName: "proxy", Target: amounts("1"), UncappedTarget: amounts("2")},
+	}}
+	want := v.DeepCopy()
+	delete(want.Annotations, corev1.LastAppliedConfigAnnotation)
+	got, err := reduceVPA(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("reduceVPA (-want +got):\n%s", diff)
+	}
+	app := v.Status.Recommendation.ContainerRecommendations[0]
+	app.Target["marked"] = resource.MustParse("1")
+	if _, shared := app.UncappedTarget["marked"]; !shared {
+		t.Error("the uncapped target, which is the same, is held a second time")
+	}
+}

@@ -8,9 +8,6 @@ import (
 	"github.com/quartet-autoscaling/quartet/recommender/estimator"
 )
 
-// reducePod leaves a pod as it is: what is kept of it is a record.
-func reducePod(o any) (any, error) { return o, nil }
-
 // projectPods takes over pods of one namespace with their usage by name, apart from
 // the caches.
 func projectPods(pods []*corev1.Pod, usage map[string]*metricsapi.PodMetrics) map[string]estimator.Pod {

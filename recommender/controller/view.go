@@ -23,18 +23,8 @@ func (v View) VPA(vpa *vpav1.VerticalPodAutoscaler) estimator.VPA { return proje
 
 // Pods are what is learned from: the pods that have been started, and their
 // usage by name. The pods are not changed.
-func (v View) Pods(pods []*corev1.Pod, usage map[string]*metricsapi.PodMetrics) (map[string]estimator.Pod, error) {
-	reduced := make([]*corev1.Pod, 0, len(pods))
-	for _, pod := range pods {
-		o, err := reducePod(pod)
-		if err != nil {
-			return nil, err
-		}
-		if p, ok := o.(*corev1.Pod); ok {
-			reduced = append(reduced, p)
-		}
-	}
-	return projectPods(reduced, usage), nil
+func (v View) Pods(pods []*corev1.Pod, usage map[string]*metricsapi.PodMetrics) map[string]estimator.Pod {
+	return projectPods(pods, usage)
 }
 
 // Status is the old status with the decision laid over it.

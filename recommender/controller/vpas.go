@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	vpav1 "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/apis/autoscaling.k8s.io/v1"
 	vpaclient "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/client/clientset/versioned"
@@ -91,10 +93,11 @@ func (c *vpaCache) ours(vpa *vpav1.VerticalPodAutoscaler) bool {
 	})
 }
 
-// reduceVPA keeps of the managed fields only who wrote the status and when.
+// reduceVPA keeps of the managed fields only who wrote the status and when, and
+// nothing twice.
 func reduceVPA(o any) (any, error) {
 	vpa, ok := o.(*vpav1.VerticalPodAutoscaler)
-	if !ok || len(vpa.ManagedFields) == 0 {
+	if !ok {
 		return o, nil
 	}
 	var kept []metav1.ManagedFieldsEntry
@@ -104,5 +107,14 @@ func reduceVPA(o any) (any, error) {
 		}
 	}
 	vpa.ManagedFields = kept
+	delete(vpa.Annotations, corev1.LastAppliedConfigAnnotation)
+	if r := vpa.Status.Recommendation; r != nil {
+		for i := range r.ContainerRecommendations {
+			c := &r.ContainerRecommendations[i]
+			if equality.Semantic.DeepEqual(c.Target, c.UncappedTarget) {
+				c.UncappedTarget = c.Target
+			}
+		}
+	}
 	return vpa, nil
 }
