@@ -137,6 +137,26 @@ func TestPermissions(t *testing.T) {
 	}
 }
 
+// TestPermissionsOfKindness holds what the updater may do beyond, where it is to
+// find out whether pods fit, and to roll Deployments out.
+func TestPermissionsOfKindness(t *testing.T) {
+	for setting, want := range map[string][]string{
+		"vpaUpdater.fit=Policy": {"autoscaling.quartet.dev/nodepools list watch", "nodes list watch", "resourcequotas list watch"},
+		"vpaUpdater.surge=true": {"apps/deployments list watch patch"},
+	} {
+		role := get[*rbacv1.ClusterRole](t, everything(t, setting), "ClusterRole/quartet:vpa-updater")
+		var more []string
+		for _, rule := range rules(role.Rules) {
+			if !slices.Contains(permissions["quartet:vpa-updater"], rule) {
+				more = append(more, rule)
+			}
+		}
+		if diff := cmp.Diff(want, more); diff != "" {
+			t.Errorf("%s (-want +have):\n%s", setting, diff)
+		}
+	}
+}
+
 // TestPermissionsOfSharing holds what several replicas of the adapter may do
 // beyond one.
 func TestPermissionsOfSharing(t *testing.T) {

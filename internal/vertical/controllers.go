@@ -11,6 +11,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	appsinformers "k8s.io/client-go/informers/apps/v1"
 	batchinformers "k8s.io/client-go/informers/batch/v1"
 	coreinformers "k8s.io/client-go/informers/core/v1"
@@ -81,7 +82,10 @@ func reduceController(o any) (any, error) {
 	case *appsv1.StatefulSet:
 		return &appsv1.StatefulSet{ObjectMeta: meta(c.ObjectMeta), Spec: appsv1.StatefulSetSpec{Replicas: c.Spec.Replicas}}, nil
 	case *appsv1.DaemonSet:
-		return &appsv1.DaemonSet{ObjectMeta: meta(c.ObjectMeta), Status: appsv1.DaemonSetStatus{DesiredNumberScheduled: c.Status.DesiredNumberScheduled}}, nil
+		return &appsv1.DaemonSet{
+			ObjectMeta: meta(c.ObjectMeta), Spec: appsv1.DaemonSetSpec{UpdateStrategy: c.Spec.UpdateStrategy},
+			Status: appsv1.DaemonSetStatus{DesiredNumberScheduled: c.Status.DesiredNumberScheduled},
+		}, nil
 	case *corev1.ReplicationController:
 		return &corev1.ReplicationController{ObjectMeta: meta(c.ObjectMeta), Spec: corev1.ReplicationControllerSpec{Replicas: c.Spec.Replicas}}, nil
 	case *batchv1.Job:
@@ -205,6 +209,21 @@ func (c *Controllers) Replicas(namespace string, r Ref) (n int32, counted bool, 
 		return 0, false, fmt.Errorf("%s %s/%s wants no pods", r.Kind, namespace, r.Name)
 	}
 	return n, true, nil
+}
+
+// MaxUnavailable is how many pods a controller's rolling update lets be away; nil
+// where it says nothing of that, as all kinds but DaemonSets.
+func (c *Controllers) MaxUnavailable(namespace string, r Ref) *intstr.IntOrString {
+	informer, known := c.informers[r.Kind]
+	if !known || r.Kind != daemonSet {
+		return nil
+	}
+	o, found, err := informer.GetIndexer().GetByKey(namespace + "/" + r.Name)
+	set, ok := o.(*appsv1.DaemonSet)
+	if err != nil || !found || !ok || set.Spec.UpdateStrategy.Type == appsv1.OnDeleteDaemonSetStrategyType || set.Spec.UpdateStrategy.RollingUpdate == nil {
+		return nil
+	}
+	return set.Spec.UpdateStrategy.RollingUpdate.MaxUnavailable
 }
 
 func replicas(o any) int32 {

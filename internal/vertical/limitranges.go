@@ -84,3 +84,19 @@ func sameObjects(a, b []any) bool {
 	}
 	return true
 }
+
+// All gives a namespace's LimitRanges, in no order. What they hold is shared and
+// must not be changed.
+func (c *LimitRanges) All(namespace string) []corev1.LimitRange {
+	found, err := c.informer.GetIndexer().ByIndex(cache.NamespaceIndex, namespace)
+	if err != nil {
+		return nil
+	}
+	ranges := make([]corev1.LimitRange, 0, len(found))
+	for _, o := range found {
+		if r, ok := o.(*corev1.LimitRange); ok {
+			ranges = append(ranges, *r)
+		}
+	}
+	return ranges
+}

@@ -20,7 +20,7 @@ const root = "../.."
 // them.
 var explained = map[string][]string{
 	"docs/metrics-adapter.md": {"adapter/query"},
-	"docs/vpa.md":             {"recommender/estimator", "updater/eviction", "admission/patch"},
+	"docs/vpa.md":             {"recommender/estimator", "updater/eviction", "updater/fit", "admission/patch"},
 	"docs/cluster-scaler.md":  {"cluster-scaler/plan", "cluster-scaler/scaledown"},
 }
 

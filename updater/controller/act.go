@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
 
 	"github.com/quartet-autoscaling/quartet/internal/decision"
 	"github.com/quartet-autoscaling/quartet/updater/eviction"
@@ -24,6 +25,10 @@ type actuator struct {
 	// evicting and resizing each have the rate of the flags.
 	evicting, resizing *rate.Limiter
 	refusals           *refusals
+	// fleet and rollouts may be nil.
+	fleet    *fleet
+	rollouts *rollouts
+	clock    clock.PassiveClock
 }
 
 func newActuator(core rest.Interface, o *Options, r *refusals) *actuator {
@@ -31,7 +36,7 @@ func newActuator(core rest.Interface, o *Options, r *refusals) *actuator {
 	if o.RateLimit > 0 {
 		limit, burst = rate.Limit(o.RateLimit), o.Burst
 	}
-	return &actuator{core: core, refusals: r, evicting: rate.NewLimiter(limit, burst), resizing: rate.NewLimiter(limit, burst)}
+	return &actuator{core: core, refusals: r, clock: clock.RealClock{}, evicting: rate.NewLimiter(limit, burst), resizing: rate.NewLimiter(limit, burst)}
 }
 
 // update is one decision being carried out.
@@ -41,6 +46,8 @@ type update struct {
 	// used is how much of each group's budget is used up.
 	used    map[string]int
 	refused []string
+	// evicted counts what uses up the decision's allowance.
+	evicted int
 }
 
 // Act resizes candidates, and then evicts those that are to be evicted or whose
@@ -55,6 +62,9 @@ func (a *actuator) Act(ctx context.Context, d eviction.Decision) decision.Outcom
 	}
 	if err == nil {
 		err = a.evictAll(ctx, u, evict)
+	}
+	if err == nil {
+		a.rollOut(ctx, u)
 	}
 	switch {
 	case err != nil:
@@ -81,6 +91,9 @@ func (a *actuator) resizeAll(ctx context.Context, u *update) (evict []eviction.C
 		}
 		err := a.resize(ctx, u.d.Unit.Namespace, c)
 		u.note(c, eviction.Result{Pod: c.Pod, Resize: true, NeverFits: neverFits(err)}, err)
+		if err == nil {
+			a.fleet.setAside(u.d.Unit, c.Taken, a.clock.Now())
+		}
 		if err != nil && c.OrEvict {
 			evict = append(evict, c)
 		}
@@ -93,13 +106,15 @@ func (a *actuator) resizeAll(ctx context.Context, u *update) (evict []eviction.C
 
 func (a *actuator) evictAll(ctx context.Context, u *update, evict []eviction.Candidate) error {
 	for _, c := range evict {
-		if u.full(c) {
+		if u.full(c) || u.d.Allowance > 0 && u.evicted >= u.d.Allowance {
 			continue
 		}
 		if err := a.evicting.Wait(ctx); err != nil {
 			return err
 		}
-		u.note(c, eviction.Result{Pod: c.Pod}, a.evict(ctx, u.d.Unit.Namespace, c))
+		err := a.evict(ctx, u.d.Unit.Namespace, c)
+		u.note(c, eviction.Result{Pod: c.Pod}, err)
+		a.disturbed(u, c.Taken, err)
 	}
 	return nil
 }

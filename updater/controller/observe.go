@@ -45,6 +45,7 @@ type observer struct {
 	pods        *podCache
 	leases      *leases
 	policies    *policies.Cache
+	kind        kindness
 	refusals    *refusals
 	// usage is nil where decisions do not go by it.
 	usage *usage
@@ -62,8 +63,11 @@ func (o *observer) Observe(ctx context.Context, unit decision.Unit, now time.Tim
 	s.VPA.Older = o.older(vpa)
 	s.Policy = o.policies.Updater(unit.Namespace, unit.Name, now)
 	s.Admission, s.Rival = o.leases.look(ctx, now)
+	s.Fleet = o.kind.fleet.look(now)
 	if vpa.Spec.TargetRef != nil && o.touches(vpa) {
-		return s, o.gather(ctx, &s, vertical.Target(vpa))
+		err := o.gather(ctx, &s, vertical.Target(vpa))
+		o.kind.gather(&s, vertical.Target(vpa))
+		return s, err
 	}
 	return s, nil
 }
@@ -88,6 +92,7 @@ func (o *observer) gather(ctx context.Context, s *eviction.Snapshot, target vert
 			if boosts {
 				projected.Boosts = eviction.BoostsOf(pod)
 			}
+			o.kind.project(s, pod, &projected)
 			projected.Refused = refused[projected.UID]
 			s.Pods[pod.Name] = projected
 			if _, known := s.Groups[projected.Group]; !known {
@@ -100,11 +105,12 @@ func (o *observer) gather(ctx context.Context, s *eviction.Snapshot, target vert
 
 func (o *observer) group(namespace string, pod *corev1.Pod) eviction.Group {
 	owner := metav1.GetControllerOf(pod)
-	n, counted, err := o.controllers.Replicas(namespace, vertical.Ref{Kind: owner.Kind, Name: owner.Name})
+	ref := vertical.Ref{Kind: owner.Kind, Name: owner.Name}
+	n, counted, err := o.controllers.Replicas(namespace, ref)
 	if err != nil {
 		return eviction.Group{Error: err.Error()}
 	}
-	return eviction.Group{Replicas: n, Counted: counted}
+	return eviction.Group{Replicas: n, Counted: counted, MaxUnavailable: o.controllers.MaxUnavailable(namespace, ref)}
 }
 
 // older names the first object of those that evict the same target's pods, where

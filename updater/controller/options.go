@@ -29,6 +29,8 @@ type Options struct {
 	Features featureflag.Options
 	// MemoryDecrease is Always, or WhenUsageAllows.
 	MemoryDecrease string
+	// Kind are the flags about being kind to workloads.
+	Kind KindOptions
 	// Rules are the flags that decisions are made by.
 	Rules eviction.Config
 }
@@ -43,6 +45,7 @@ func NewOptions() *Options {
 
 		MemoryDecrease: memoryAlways,
 		Features:       featureflag.New(),
+		Kind:           newKindOptions(),
 		Rules: eviction.Config{
 			MinReplicas: 2, Tolerance: 0.5, UpdateThreshold: 0.1, PodLifetime: 12 * time.Hour,
 			OOMThreshold: 10 * time.Minute, NeedsAdmission: true, LeaseTimeout: time.Minute,
@@ -101,6 +104,7 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 		"When a resize in place may lower a container's memory limit: Always, or WhenUsageAllows, which asks metrics.k8s.io whether less is used and else leaves memory as it is.")
 	fs.BoolVar(&o.Rules.SkipBudget, flagSkipBudget, o.Rules.SkipBudget,
 		"Resize pods in place without regard to min-replicas and eviction-tolerance, where no container has a resize policy that restarts it.")
+	o.Kind.addFlags(fs, &o.Rules)
 }
 
 // serves tells whether objects of a namespace are looked at.
@@ -134,5 +138,5 @@ func (o *Options) Validate() error {
 	case r.OOMThreshold < 0:
 		return runtimeflags.Invalid(flagOOM, "must not be negative, is %s", r.OOMThreshold)
 	}
-	return nil
+	return o.Kind.validate(o.Rules.Kindness)
 }

@@ -32,6 +32,7 @@ type passes struct {
 	loop    *turns
 	metrics *metrics
 	forget  func(decision.Unit)
+	fleet   *fleet
 	// last are the decisions of the last pass.
 	last map[decision.Unit]eviction.Decision
 }
@@ -68,6 +69,7 @@ func (p *passes) pass(ctx, working context.Context) {
 		unit := decision.Unit{Kind: eviction.Kind, Namespace: vpa.Namespace, Name: vpa.Name, UID: string(vpa.UID)}
 		if d, ok := p.turn(working, unit); ok {
 			decisions[unit] = d
+			p.fleet.failed(d)
 		}
 	}
 	for unit := range p.last {

@@ -30,9 +30,9 @@ type podCache struct {
 	informer cache.SharedIndexInformer
 }
 
-func newPodCache(client kubernetes.Interface) (*podCache, error) {
+func newPodCache(client kubernetes.Interface, placing bool) (*podCache, error) {
 	informer := coreinformers.NewPodInformer(client, metav1.NamespaceAll, 0, cache.Indexers{byController: podKeys})
-	return &podCache{informer: informer}, informer.SetTransform(reducePod)
+	return &podCache{informer: informer}, informer.SetTransform(reducing(placing))
 }
 
 func (c *podCache) run(ctx context.Context) { c.informer.RunWithContext(ctx) }

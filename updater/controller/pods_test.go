@@ -15,7 +15,7 @@ import (
 // TestEndedPodsAreLeftOut: a controller counts pods that have ended, or are being
 // deleted, no more, and neither does the updater.
 func TestEndedPodsAreLeftOut(t *testing.T) {
-	c, err := newPodCache(fake.NewClientset())
+	c, err := newPodCache(fake.NewClientset(), false)
 	if err != nil {
 		t.Fatal(err)
 	}

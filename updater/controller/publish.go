@@ -82,5 +82,7 @@ func detail(d eviction.Decision, results []eviction.Result) any {
 		Target     string               `json:"target,omitempty"`
 		Candidates []eviction.Candidate `json:"candidates,omitempty"`
 		Results    []eviction.Result    `json:"results,omitempty"`
-	}{d.Target, d.Candidates, results}
+		Blocked    []eviction.Blocked   `json:"blocked,omitempty"`
+		Rollout    *eviction.Rollout    `json:"rollout,omitempty"`
+	}{d.Target, d.Candidates, results, d.Blocked, d.Rollout}
 }

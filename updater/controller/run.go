@@ -75,6 +75,7 @@ type controller struct {
 	refusals    *refusals
 	// usage is nil where decisions do not go by it.
 	usage  *usage
+	kind   kindness
 	passes *passes
 	// ledger is nil without --ledger-dir.
 	ledger *writer
@@ -111,6 +112,9 @@ func build(ctx context.Context, frame *component.Frame, s settings) (*controller
 		}
 		c.usage = newUsage(client)
 	}
+	if err := c.kind.watchPools(own); err != nil {
+		return nil, err
+	}
 	if c.ledger, err = component.OpenLedger[eviction.Snapshot, eviction.State, eviction.Decision](frame); err != nil {
 		return nil, err
 	}
@@ -139,19 +143,23 @@ func newController(s settings, client kubernetes.Interface, vpas vpaclient.Inter
 	if c.controllers, err = vertical.NewControllers(client, true); err != nil {
 		return nil, err
 	}
-	c.pods, err = newPodCache(client)
+	if c.pods, err = newPodCache(client, s.options.Kind.Fit != FitIgnore); err != nil {
+		return nil, err
+	}
+	c.kind, err = newKindness(c, s.options, client)
 	return c, err
 }
 
 // assemble joins the parts to a loop with its passes.
 func (c *controller) assemble(ctx context.Context, s settings, act *actuator, shown *publisher) error {
-	rules := s.options.Rules
+	act.fleet, act.rollouts = c.kind.fleet, c.kind.rollouts
+	rules := s.options.rules()
 	rules.Gates = s.options.Features.Gates()
 	rules.MemoryByUsage = c.usage != nil
 	config := loop.Config[eviction.Snapshot, eviction.State, eviction.Decision]{
 		Rules: eviction.Rules(), Actuator: act, Publisher: shown,
 		Observer: &observer{
-			mode: string(s.flags.Mode), config: rules,
+			mode: string(s.flags.Mode), config: rules, kind: c.kind,
 			vpas: c.vpas, controllers: c.controllers, limits: c.limits, pods: c.pods, leases: c.leases, policies: c.policies,
 			refusals: c.refusals, usage: c.usage,
 		},
@@ -162,20 +170,20 @@ func (c *controller) assemble(ctx context.Context, s settings, act *actuator, sh
 	}
 	c.passes = &passes{
 		interval: s.options.Interval, clock: clock.RealClock{}, vpas: c.vpas, serves: s.options.serves, loop: turning,
-		metrics: shown.metrics, forget: shown.forget,
+		metrics: shown.metrics, forget: shown.forget, fleet: c.kind.fleet,
 	}
 	return nil
 }
 
 // listed are the caches that the work waits for.
 func (c *controller) listed() component.Caches {
-	return component.Caches{
+	return append(component.Caches{
 		{Objects: "VerticalPodAutoscalers", Synced: c.vpas.Synced},
 		{Objects: "pods", Synced: c.pods.synced},
 		{Objects: "ReplicaSets and other controllers", Synced: c.controllers.Synced},
 		{Objects: "LimitRanges", Synced: c.limits.Synced},
 		{Objects: "VerticalScalingPolicies", Synced: c.policies.Synced},
-	}
+	}, c.kind.listed()...)
 }
 
 // lead works while this replica leads.
@@ -190,7 +198,7 @@ func (c *controller) lead(ctx context.Context) error {
 // what it waits for.
 func (c *controller) work(frame *component.Frame) component.Work {
 	return component.Work{
-		Background: []func(context.Context){c.vpas.Run, c.controllers.Run, c.limits.Run, c.pods.run, c.policies.Run},
+		Background: append(c.kind.background(), c.vpas.Run, c.controllers.Run, c.limits.Run, c.pods.run, c.policies.Run),
 		Run:        c.lead,
 		Checks: []health.Check{
 			c.listed().Check(),

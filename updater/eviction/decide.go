@@ -37,6 +37,8 @@ func rules() []rule {
 		{"guard/admission", guardAdmission},
 		// Without a recommendation there is nothing to update to.
 		{"recommendation", recommended},
+		// What was evicted must come back well before more is.
+		{"guard/breaker", guardBreaker},
 	}
 }
 
@@ -64,6 +66,8 @@ func podRules() []podRule {
 		// In the modes that resize a resize comes first, and while one is under way
 		// the pod is not evicted.
 		{"pod/resize", resizing},
+		// Where pods must fit, one that cannot grow where it is may go elsewhere.
+		{"fit/in-place", fitsInPlace},
 	}
 }
 
@@ -83,6 +87,7 @@ type turn struct {
 	// attempts and infeasible are what is known of resizes now.
 	attempts   map[string]resize.Attempt
 	infeasible map[string]Targets
+	kind       kindTurn
 }
 
 // Decide says which pods of one object to resize and to evict. It is pure: the same snapshot
@@ -101,6 +106,7 @@ func Decide(s Snapshot, state State) Decision {
 		}
 	}
 	t.judgeAll()
+	t.concludeKind()
 	return t.d
 }
 
@@ -109,6 +115,7 @@ func Decide(s Snapshot, state State) Decision {
 func (t *turn) judgeAll() {
 	t.groups = groupsOf(t.s)
 	t.follow()
+	t.planSurge()
 	wanting := make([]*judged, 0, len(t.s.Pods))
 	wanted := map[string]time.Time{}
 	blocked := 0
@@ -116,6 +123,7 @@ func (t *turn) judgeAll() {
 		pod := t.s.Pods[name]
 		p := &judged{name: name, pod: pod, group: t.groups[pod.Group]}
 		if !t.judge(p) {
+			t.note(p)
 			if p.wanted {
 				blocked++
 				wanted[p.key()] = t.since(p)
@@ -126,10 +134,12 @@ func (t *turn) judgeAll() {
 		wanting = append(wanting, p)
 	}
 	slices.SortFunc(wanting, byNeed)
+	t.kind.wanting = wanting
 	// As upstream, what can be resized is, before anything is evicted.
 	for _, resizes := range []bool{true, false} {
 		for _, p := range wanting {
 			if (len(p.changes) > 0) == resizes && !t.take(p) {
+				t.note(p)
 				blocked++
 			}
 		}
@@ -139,7 +149,7 @@ func (t *turn) judgeAll() {
 			t.d.Candidates = append(t.d.Candidates, *p.candidate)
 		}
 	}
-	t.d.Observed = Delta{Judged: true, Attempts: t.attempts, Infeasible: t.infeasible}
+	t.d.Observed.Judged, t.d.Observed.Attempts, t.d.Observed.Infeasible = true, t.attempts, t.infeasible
 	if len(wanted) > 0 {
 		t.d.Observed.Wanted = wanted
 	}
@@ -167,6 +177,12 @@ func (t *turn) since(p *judged) time.Time {
 // take makes the pod a candidate, and an update of now where its group's budget
 // is not used up.
 func (t *turn) take(p *judged) bool {
+	if !t.spare(p) {
+		return false
+	}
+	if p.surges {
+		return t.rollOut(p)
+	}
 	c := &Candidate{
 		Pod: p.name, UID: p.pod.UID, Group: p.pod.Group, Pending: p.pod.Pending, Reason: p.reason, Message: p.why,
 		Resize: p.changes, Unbounded: p.unbounded, OrEvict: p.orEvict,
@@ -188,10 +204,13 @@ func (t *turn) take(p *judged) bool {
 		if !p.unbounded && p.group.taken >= p.group.budget {
 			t.step(0, "ToleranceReached", fmt.Sprintf("%s: %s; waits: %s, and %d are updated before it",
 				p.name, p.why, p.group.describe(t.s.Config.Tolerance), p.group.taken))
+			p.candidate = t.standIn(p)
 			return false
 		}
 		p.group.taken++
 	}
+	t.spend(p)
+	c.Taken = p.taken
 	if len(p.changes) > 0 {
 		t.rule = "pod/resize"
 		t.resized = append(t.resized, p.name)
@@ -201,6 +220,7 @@ func (t *turn) take(p *judged) bool {
 	t.rule = "pod/evict"
 	t.evicted = append(t.evicted, p.name)
 	t.step(1, p.reason, fmt.Sprintf("%s: %s; wanted since %s", p.name, p.why, clockTime(t.since(p))))
+	t.qosNote(p)
 	return true
 }
 

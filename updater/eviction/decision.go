@@ -7,6 +7,7 @@ import (
 
 	"github.com/quartet-autoscaling/quartet/internal/decision"
 	"github.com/quartet-autoscaling/quartet/internal/loop"
+	"github.com/quartet-autoscaling/quartet/updater/fit"
 	"github.com/quartet-autoscaling/quartet/updater/resize"
 )
 
@@ -41,6 +42,15 @@ type Decision struct {
 	// Skipped are the pods that are not resized because the node could not have
 	// room for no more than that before.
 	Skipped []PodRef `json:"skipped,omitempty"`
+	// Blocked are the pods that are not updated now, and when they may be.
+	Blocked []Blocked `json:"blocked,omitempty"`
+	// Rollout is a Deployment to roll out in place of evictions, nil for none.
+	Rollout *Rollout `json:"rollout,omitempty"`
+	// Allowance is how many evictions may be made at the most; 0 is no bound.
+	Allowance int `json:"allowance,omitempty"`
+	// Failures are the evicted pods in whose place none came back well, as was
+	// found this turn.
+	Failures []string `json:"failures,omitempty"`
 }
 
 // PodRef names a pod.
@@ -69,6 +79,8 @@ type Candidate struct {
 	// Targets are what was recommended at a resize that no eviction follows, to be
 	// remembered where it is refused for good.
 	Targets Targets `json:"targets,omitempty"`
+	// Taken is the room that was set aside for the pod, nil where none had to be.
+	Taken *fit.Taken `json:"taken,omitempty"`
 }
 
 // Reasons of a decision.
@@ -97,6 +109,8 @@ type State struct {
 	// Infeasible are the targets that a pod's node could not have room for, for the
 	// mode InPlace, by name and UID.
 	Infeasible map[string]Targets `json:"infeasible,omitempty"`
+	// Breaker is what is remembered of evictions where a breaker holds.
+	Breaker *Breaker `json:"breaker,omitempty"`
 }
 
 // Delta moves the state.
@@ -107,6 +121,8 @@ type Delta struct {
 	Wanted     map[string]time.Time      `json:"wanted,omitempty"`
 	Attempts   map[string]resize.Attempt `json:"attempts,omitempty"`
 	Infeasible map[string]Targets        `json:"infeasible,omitempty"`
+	// Breaker takes the place of what was known; nil leaves it.
+	Breaker *Breaker `json:"breaker,omitempty"`
 }
 
 // Commit folds a decision and its outcome into a new state.
@@ -121,6 +137,12 @@ func Commit(s State, d Decision, o decision.Outcome) State {
 func apply(s State, d Delta) State {
 	if d.Judged {
 		s.Wanted, s.Attempts, s.Infeasible = d.Wanted, d.Attempts, d.Infeasible
+	}
+	if d.Breaker != nil {
+		s.Breaker = d.Breaker
+		if d.Breaker.empty() {
+			s.Breaker = nil
+		}
 	}
 	return s
 }

@@ -26,6 +26,7 @@ type judged struct {
 	fitted      []resourcepolicy.Recommendation
 	difference
 	plan
+	care
 }
 
 // difference is how far a pod's requests are from its targets.
@@ -94,6 +95,7 @@ func (t *turn) old(p *judged) bool {
 	case p.pod.Started.IsZero():
 		t.step(0, "NotStarted", p.name+": within bounds, and not started yet")
 	case t.s.Now.Before(due):
+		p.next = due
 		t.step(0, "YoungWithinBounds", fmt.Sprintf("%s: within bounds; for its difference of %.3g it may be updated from %s on",
 			p.name, p.relative, due.Format("2006-01-02T15:04:05Z")))
 	default:
@@ -225,7 +227,7 @@ func controlled(t *turn, p *judged) bool {
 
 func minReplicas(t *turn, p *judged) bool {
 	p.below = p.group.live < leastReplicas(t.s)
-	if !p.below || Resizes(t.s.VPA.UpdateMode) && t.s.Config.SkipBudget {
+	if !p.below || t.surging(p) || Resizes(t.s.VPA.UpdateMode) && t.s.Config.SkipBudget {
 		return true
 	}
 	t.tooFew(p)

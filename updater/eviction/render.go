@@ -7,6 +7,8 @@ type Result struct {
 	Pod string `json:"pod"`
 	// Resize tells a resize from an eviction.
 	Resize bool `json:"resize,omitempty"`
+	// Rollout tells that Pod is a Deployment that was to be rolled out.
+	Rollout bool `json:"rollout,omitempty"`
 	// NeverFits tells that the node can never have room for the resize.
 	NeverFits bool `json:"neverFits,omitempty"`
 	// Error is why it was not done, in the API server's words; empty where it was.
@@ -17,6 +19,9 @@ type Result struct {
 func (r Result) Verb() string {
 	if r.Resize {
 		return "resize"
+	}
+	if r.Rollout {
+		return "roll out"
 	}
 	return "evict"
 }
@@ -36,11 +41,13 @@ const (
 func Events(d Decision, results []Result) []Event {
 	var out []Event
 	switch d.Reason {
-	case ReasonOtherWriter, ReasonAdmissionAway:
+	case ReasonOtherWriter, ReasonAdmissionAway, ReasonBreakerOpen:
 		out = append(out, Event{Type: Warning, Reason: d.Reason, Message: d.Message})
 	}
 	for _, r := range results {
 		switch {
+		case r.Rollout:
+			out = append(out, rolloutEvent(r))
 		case r.Resize && r.Error != "":
 			out = append(out, Event{Type: Warning, Reason: "ResizeRefused", Message: fmt.Sprintf("Could not resize Pod %s in place: %s", r.Pod, r.Error)})
 		case r.Error != "":
@@ -78,7 +85,7 @@ func PodEvents(d Decision, results []Result) []PodEvent {
 	for _, r := range results {
 		e := PodEvent{PodRef: PodRef{Name: r.Pod, UID: uids[r.Pod]}}
 		switch {
-		case r.Error != "":
+		case r.Error != "", r.Rollout:
 			continue
 		case r.Resize:
 			e.Event = Event{Type: Normal, Reason: "InPlaceResizedByVPA", Message: "Pod was resized in place by VPA Updater."}

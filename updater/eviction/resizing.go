@@ -120,6 +120,7 @@ func (t *turn) givenUp(p *judged) bool {
 		return true
 	}
 	until, _ := s.Until(a)
+	p.next = until
 	t.waiting++
 	t.step(0, "Resize"+string(s.State), fmt.Sprintf("%s: %s; its resize is %s since %s%s, and after %s it may be evicted",
 		p.name, p.why, s.State, clockTime(a.Since), said(s.Message), until.Format(time.RFC3339)))
@@ -128,7 +129,7 @@ func (t *turn) givenUp(p *judged) bool {
 
 // mayEvict tells whether the pod's group is large enough for an eviction.
 func (t *turn) mayEvict(p *judged) bool {
-	if !p.below {
+	if !p.below || t.surging(p) {
 		return true
 	}
 	t.tooFew(p)

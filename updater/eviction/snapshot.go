@@ -4,11 +4,13 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	vpav1 "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/apis/autoscaling.k8s.io/v1"
 
 	"github.com/quartet-autoscaling/quartet/internal/resourcepolicy"
 	"github.com/quartet-autoscaling/quartet/internal/vertical/features"
 	"github.com/quartet-autoscaling/quartet/internal/verticalpolicy"
+	"github.com/quartet-autoscaling/quartet/updater/fit"
 	"github.com/quartet-autoscaling/quartet/updater/resize"
 )
 
@@ -30,6 +32,14 @@ type Snapshot struct {
 	Pods map[string]Pod `json:"pods,omitempty"`
 	// Groups are the controllers that own the pods, by Pod.Group.
 	Groups map[string]Group `json:"groups,omitempty"`
+	// Fleet is what is known of all other objects, as far as the flags ask for it.
+	Fleet Fleet `json:"fleet,omitzero"`
+	// Room is what pods may find room in, given where they must fit; nil where it
+	// is not read.
+	Room *fit.Cluster `json:"room,omitempty"`
+	// Deployment is what a rollout of the target depends on, nil where there may be
+	// none.
+	Deployment *Deployment `json:"deployment,omitempty"`
 }
 
 // Modes of the binary.
@@ -64,6 +74,8 @@ type Config struct {
 	MemoryByUsage bool `json:"memoryByUsage,omitempty"`
 	// Gates are the feature gates.
 	Gates features.Gates `json:"gates,omitzero"`
+	// Kindness is what the flags say of being kind to workloads.
+	Kindness Kindness `json:"kindness,omitzero"`
 }
 
 // VPA is the projection of the object.
@@ -111,6 +123,16 @@ type Pod struct {
 	Group   string    `json:"group,omitempty"`
 	Pending bool      `json:"pending,omitempty"`
 	Started time.Time `json:"started,omitzero"`
+	// Created is when it was made, Ready whether its condition says so, and QOS the
+	// class that it has.
+	Created time.Time          `json:"created,omitzero"`
+	Ready   bool               `json:"ready,omitempty"`
+	QOS     corev1.PodQOSClass `json:"qos,omitempty"`
+	// Patched tells that the admission webhook says it patched the pod for this
+	// object.
+	Patched bool `json:"patched,omitempty"`
+	// Place is what placing the pod depends on, given where pods must fit.
+	Place *fit.Pod `json:"place,omitempty"`
 	// Observed are the containers that the admission webhook saw, empty where it
 	// does not say.
 	Observed []string `json:"observed,omitempty"`
@@ -147,6 +169,8 @@ type Group struct {
 	// Job, and wants those that there are.
 	Replicas int32 `json:"replicas,omitempty"`
 	Counted  bool  `json:"counted,omitempty"`
+	// MaxUnavailable is that of a DaemonSet's rolling update, nil for others.
+	MaxUnavailable *intstr.IntOrString `json:"maxUnavailable,omitempty"`
 	// Error tells why the number is not known.
 	Error string `json:"error,omitempty"`
 }

@@ -179,7 +179,7 @@ func counted(name corev1.ResourceName) (corev1.ResourceName, bool) {
 		return requestsPrefix + name, true
 	case corev1.ResourceRequestsCPU, corev1.ResourceRequestsMemory, corev1.ResourceLimitsCPU, corev1.ResourceLimitsMemory, corev1.ResourcePods:
 		return name, true
-	case "count/pods":
+	case "count" + "/" + corev1.ResourcePods:
 		return corev1.ResourcePods, true
 	}
 	return "", false

@@ -123,7 +123,7 @@ func TestAsk(t *testing.T) {
 		"in place on its own node only": {func(a *asked) {
 			a.change.Manner = fit.InPlace
 			a.cluster.Nodes = []fit.Node{node(t, "a", "cpu=900m memory=8Gi pods=9"), node(t, "b", "cpu=4 memory=4Gi pods=9")}
-		}, fit.Place{}, []string{"NoRoom Node a: no node has room for cpu 2, memory 1Gi; node a comes nearest and lacks cpu 100m"}},
+		}, fit.Place{}, []string{"NoRoom Node a: node a has no room for it to become cpu 2, memory 1Gi; node a comes nearest and lacks cpu 100m"}},
 		"one that waits has nothing to lose": {func(a *asked) { a.change.Node, a.cluster.Nodes = "", nil }, fit.Place{}, nil},
 		"quota has no room": {func(a *asked) { a.cluster.Quotas = quota("requests.cpu=4500m", "requests.cpu=4") }, fit.Place{},
 			[]string{"OverQuota ResourceQuota compute: ResourceQuota compute: requests.cpu would be 5 of 4500m: raise it by 500m, or lower maxAllowed so that the pod takes that much less"}},

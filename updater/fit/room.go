@@ -74,10 +74,24 @@ func (r *Room) Ask(c Change) (Place, []Block) {
 	return place, nil
 }
 
+// Taken is what one change takes of the room: of a node, or of a pool one node, and
+// of quotas by their names.
+type Taken struct {
+	Place
+	Requests Amounts            `json:"requests,omitempty"`
+	Quotas   map[string]Amounts `json:"quotas,omitempty"`
+}
+
 // Take takes what the change needs at the place that Ask gave.
-func (r *Room) Take(c Change, at Place) {
-	for i, q := range r.cluster.Quotas {
-		r.used[i] = r.used[i].add(c.counts(q))
+func (r *Room) Take(c Change, at Place) Taken {
+	taken := Taken{Place: at}
+	for _, q := range r.cluster.Quotas {
+		if counts := c.counts(q); len(counts) > 0 {
+			if taken.Quotas == nil {
+				taken.Quotas = map[string]Amounts{}
+			}
+			taken.Quotas[q.Name] = counts
+		}
 	}
 	need := c.requests().add(Amounts{corev1.ResourcePods: 1})
 	if c.Manner == InPlace {
@@ -85,16 +99,39 @@ func (r *Room) Take(c Change, at Place) {
 	} else if c.Manner == Replace && at.Node != "" && at.Node == c.Node {
 		need = need.less(c.Requests).less(Amounts{corev1.ResourcePods: 1})
 	}
+	taken.Requests = need
+	r.take(taken)
+	return taken
+}
+
+func (r *Room) take(taken Taken) {
+	for i, q := range r.cluster.Quotas {
+		r.used[i] = r.used[i].add(taken.Quotas[q.Name])
+	}
 	for i := range r.nodes {
-		if at.Node != "" && r.nodes[i].Name == at.Node {
-			r.nodes[i].Free = r.nodes[i].Free.less(need)
+		if taken.Node != "" && r.nodes[i].Name == taken.Node {
+			r.nodes[i].Free = r.nodes[i].Free.less(taken.Requests)
 		}
 	}
 	for i := range r.pools {
-		if at.Pool != "" && r.pools[i].Name == at.Pool {
+		if taken.Pool != "" && r.pools[i].Name == taken.Pool {
 			r.pools[i].Nodes++ // one for each pod: never too few
 		}
 	}
+}
+
+// Less is the cluster after what was taken of it, as far as it does not show yet.
+// The cluster is not changed.
+func (c Cluster) Less(all []Taken) Cluster {
+	r := NewRoom(c)
+	for _, taken := range all {
+		r.take(taken)
+	}
+	c.Nodes, c.Pools, c.Quotas = r.nodes, r.pools, slices.Clone(c.Quotas)
+	for i := range c.Quotas {
+		c.Quotas[i].Used = r.used[i]
+	}
+	return c
 }
 
 func qosBlock(before, after corev1.PodQOSClass) Block {
@@ -330,6 +367,9 @@ func (s *search) block(c Change) Block {
 	said := []string{"no node has room for " + strings.Replace(s.need.String(), ", pods 1", "", 1)}
 	if c.Tied != "" {
 		said[0] = fmt.Sprintf("node %s, to which %s ties it, has no room for %s", c.Node, c.Tied, strings.Replace(s.need.String(), ", pods 1", "", 1))
+	}
+	if c.Manner == InPlace {
+		said[0] = fmt.Sprintf("node %s has no room for it to become %s", c.Node, strings.Replace(s.need.String(), ", pods 1", "", 1))
 	}
 	if s.nearest != "" {
 		b.Object = "Node " + s.nearest
