@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -182,7 +181,7 @@ func startWith(t *testing.T, with setup, objects ...runtime.Object) *world {
 	if err := x.c.assemble(t.Context(), s, newActuator(evicting.CoreV1().RESTClient(), s.options, x.c.refusals), shown); err != nil {
 		t.Fatal(err)
 	}
-	for _, fill := range []func(context.Context){x.c.vpas.Run, x.c.controllers.Run, x.c.limits.Run, x.c.pods.run} {
+	for _, fill := range append(x.c.kind.background(), x.c.vpas.Run, x.c.controllers.Run, x.c.limits.Run, x.c.pods.run) {
 		go fill(t.Context())
 	}
 	eventually(t, "the caches are filled", func() bool { return x.c.listed().Synced() == nil })

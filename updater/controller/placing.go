@@ -40,8 +40,9 @@ func reducing(placing bool) cache.TransformFunc {
 			object, _, _ := strings.Cut(said, ":")
 			to.Annotations[updatesAnnotation] = object
 		}
+		isReady := func(c corev1.PodCondition) bool { return c.Type == corev1.PodReady }
 		for _, c := range from.Status.Conditions {
-			if c.Type == corev1.PodReady {
+			if isReady(c) && !slices.ContainsFunc(to.Status.Conditions, isReady) {
 				to.Status.Conditions = append(to.Status.Conditions, corev1.PodCondition{Type: c.Type, Status: c.Status})
 			}
 		}
