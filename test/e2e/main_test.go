@@ -121,6 +121,8 @@ func chartValues(ledgers string) map[string]any {
 	}
 	adapter := component()
 	adapter["secretNamespaces"] = []any{"*"} // each test has a namespace of its own
+	updater := component("--updater-interval=5s")
+	updater["fit"], updater["surge"] = "Policy", true // where a test's policy asks for them
 	return map[string]any{
 		"metricsAdapter": adapter,
 		"hpaController": component("--horizontal-pod-autoscaler-sync-period=1s",
@@ -128,7 +130,7 @@ func chartValues(ledgers string) map[string]any {
 			"--horizontal-pod-autoscaler-cpu-initialization-period=1s",
 			"--horizontal-pod-autoscaler-initial-readiness-delay=1s"),
 		"vpaRecommender": component("--recommender-interval=5s"),
-		"vpaUpdater":     component("--updater-interval=5s"),
+		"vpaUpdater":     updater,
 		"vpaAdmission":   component(),
 		"clusterScaler": component("--scan-interval=1s", "--scale-down-unneeded-time=3s", "--scale-down-delay-after-add=2s",
 			"--drain-backoff=5s", "--drain-timeout=20s"),

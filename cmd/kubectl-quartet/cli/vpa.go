@@ -143,21 +143,30 @@ type podVerdict struct {
 	Message string `json:"message"`
 }
 
+// acts are the rules by which pods are updated, and the words for what they do.
+var acts = map[string]string{"pod/evict": "evict", "owner/surge": "roll out"}
+
+// ofPods tells whether a rule's steps are what becomes of one pod.
+func ofPods(rule string) bool {
+	room, _, _ := strings.Cut(rule, "/")
+	return rule != "pod/qos" && slices.Contains([]string{"pod", "owner", "budget", "fit"}, room)
+}
+
 // podVerdicts gives what an updater's decision says of each pod, and the steps
 // that are about the object as a whole. Steps about a pod begin with its name.
 func podVerdicts(d *v1alpha1.Decision) (verdicts map[string]podVerdict, general []decision.Step) {
 	verdicts = map[string]podVerdict{}
 	for _, s := range d.Steps {
 		pod, message, ok := strings.Cut(s.Message, ": ")
-		if !ok || !strings.HasPrefix(s.Rule, "pod/") {
+		if !ok || !ofPods(s.Rule) || strings.Contains(pod, " ") {
 			general = append(general, s)
 			continue
 		}
 		verdict := s.Reason
-		if s.Rule == "pod/evict" {
-			verdict = "would evict"
+		if act := acts[s.Rule]; act != "" && s.Changed() {
+			verdict = "would " + act
 			if d.Act {
-				verdict = "evict"
+				verdict = act
 			}
 		}
 		verdicts[pod] = podVerdict{Verdict: verdict, Message: message}
@@ -167,8 +176,14 @@ func podVerdicts(d *v1alpha1.Decision) (verdicts map[string]podVerdict, general 
 	}
 	unpack(d.Detail, &detail)
 	for _, r := range detail.Results {
+		if r.Rollout {
+			continue // It is a Deployment's, not a pod's.
+		}
 		v := verdicts[r.Pod]
 		v.Verdict = "evicted"
+		if r.Resize {
+			v.Verdict = "resized"
+		}
 		if r.Error != "" {
 			v.Verdict, v.Message = "refused", fmt.Sprintf("%s (tried since %s)", r.Error, v.Message)
 		}
