@@ -164,6 +164,8 @@ const (
 	uidReplicaSet
 	uidDeployment
 	uidHPA
+	uidVPA
+	uidCheckpoint
 )
 
 func loadUID(kind, i int) types.UID {

@@ -75,7 +75,7 @@ var (
 )
 
 // measure runs one side in a lab of its own, with the metrics adapter beside it.
-func (p reactionPlan) measure(ctx context.Context, side hpaSide) (f reactionFigures, err error) {
+func (p reactionPlan) measure(ctx context.Context, side contender) (f reactionFigures, err error) {
 	l, err := startHPALab(ctx)
 	if err != nil {
 		return f, err

@@ -16,8 +16,6 @@ import (
 )
 
 const (
-	// hpaRounds is how often each side runs, in turn, each time in a lab of its own.
-	hpaRounds = 2
 	// hpaObjects is the load that both sides are compared at, and hpaObjectsDefault
 	// that for upstream at its default flags, at which it sends 20 requests a second.
 	hpaObjects        = 10_000
@@ -66,7 +64,7 @@ type hpaPhase struct {
 }
 
 // measure starts a lab, loads it, and runs one side in it.
-func (p hpaPlan) measure(ctx context.Context, side hpaSide) (f hpaFigures, err error) {
+func (p hpaPlan) measure(ctx context.Context, side contender) (f hpaFigures, err error) {
 	l, err := startHPALab(ctx)
 	if err != nil {
 		return f, err
@@ -105,13 +103,13 @@ type hpaGauge struct {
 	plan     hpaPlan
 	lab      *lab.Lab
 	watch    *hpaWatch
-	process  hpaProcess
+	process  running
 	whole    <-chan struct{} // the first pass
 	api, own *scraper
 }
 
 // start waits until the cluster is at rest, and starts the controller.
-func (g *hpaGauge) start(ctx context.Context, side hpaSide) (err error) {
+func (g *hpaGauge) start(ctx context.Context, side contender) (err error) {
 	if g.api, err = newScraper(g.lab.Config(), ""); err != nil {
 		return err
 	}
@@ -265,57 +263,6 @@ func (f hpaFigures) String() string {
 		f.pass, f.middle, f.longest, f.rest.requests, f.rest.cpu, f.moving.requests, f.moving.cpu, f.rss)
 }
 
-// pause waits, or gives why not.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
-	}
-}
-
-// say tells of a step of a long measurement.
-func say(format string, args ...any) { fmt.Printf("  "+format+"\n", args...) }
-
-// compared are the runs of both sides.
-type compared[F any] struct{ ours, theirs []F }
-
-// takeTurns runs both sides one after the other, round by round.
-func takeTurns[F any](ctx context.Context, measure func(context.Context, hpaSide) (F, error), ours, theirs hpaSide) (c compared[F], err error) {
-	for range hpaRounds {
-		f, err := measure(ctx, ours)
-		if err != nil {
-			return c, fmt.Errorf("%s: %w", ours.name, err)
-		}
-		c.ours = append(c.ours, f)
-		if f, err = measure(ctx, theirs); err != nil {
-			return c, fmt.Errorf("%s: %w", theirs.name, err)
-		}
-		c.theirs = append(c.theirs, f)
-	}
-	return c, nil
-}
-
-// lower gives a figure's medians; less is better.
-func lower[F any](c compared[F], unit string, take func(F) float64) result {
-	values := func(runs []F) (out []float64) {
-		for _, f := range runs {
-			out = append(out, take(f))
-		}
-		return out
-	}
-	theirs := median(values(c.theirs))
-	r := result{Value: median(values(c.ours)), Unit: unit, Upstream: &theirs}
-	if r.Value > 0 {
-		ratio := theirs / r.Value
-		r.Ratio = &ratio
-	}
-	return r
-}
-
 // Both loads are measured once, however many figures are taken from them.
 var (
 	hpaAtScale = once(func(ctx context.Context) (compared[hpaFigures], error) {
@@ -325,13 +272,3 @@ var (
 		return takeTurns(ctx, planDefaults.measure, ourHPA(), upstreamHPA("upstream at its defaults"))
 	})
 )
-
-func hpaFigure[F any](runs func(context.Context) (compared[F], error), unit string, take func(F) float64) func(context.Context) (result, error) {
-	return func(ctx context.Context) (result, error) {
-		c, err := runs(ctx)
-		if err != nil {
-			return result{}, err
-		}
-		return lower(c, unit, take), nil
-	}
-}

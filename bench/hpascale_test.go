@@ -16,7 +16,7 @@ func TestHPAScale(t *testing.T) {
 	t.Parallel()
 	plan := hpaPlan{hpas: 40, quiet: time.Second, window: 4 * time.Second}
 	const period = "--horizontal-pod-autoscaler-sync-period=2s"
-	for name, side := range map[string]hpaSide{
+	for name, side := range map[string]contender{
 		"ours": ourHPA(period), "upstream": upstreamHPA("upstream", append([]string{period}, ampleRequests...)...),
 	} {
 		t.Run(name, func(t *testing.T) {

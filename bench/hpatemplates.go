@@ -30,32 +30,39 @@ type loadTemplates struct {
 func (h hpaLoad) templates(ctx context.Context, l *lab.Lab) (*loadTemplates, error) {
 	t := &loadTemplates{pod: newPod(), replicaSet: newReplicaSet(), deployment: newDeployment(), hpa: newHPA(h.metric(0))}
 	then := metav1.NewTime(time.Now().Add(-loadAge).Truncate(time.Second))
-	for _, o := range []struct {
-		object ctrlclient.Object
-		status func()
-	}{
-		{t.pod, func() { t.pod.Status = podStatus(then) }},
-		{t.replicaSet, func() {
-			t.replicaSet.Status = appsv1.ReplicaSetStatus{
-				Replicas: loadPods, FullyLabeledReplicas: loadPods, ReadyReplicas: loadPods, AvailableReplicas: loadPods, ObservedGeneration: 1,
-			}
-		}},
+	return t, made(ctx, l, then, []template{
+		{t.pod, func() { t.pod.Status = podStatus(then, t.pod) }},
+		{t.replicaSet, func() { t.replicaSet.Status = replicaSetStatus() }},
 		{t.deployment, func() { t.deployment.Status = deploymentStatus(then) }},
 		{t.hpa, func() { t.hpa.Status = hpaStatus(then, h.status) }},
-	} {
+	})
+}
+
+// template is an object to copy. status gives it one that the API server takes by
+// itself; nil where it has none, or takes it with the object.
+type template struct {
+	object ctrlclient.Object
+	status func()
+}
+
+// made has the API server make each of them, and takes it away again.
+func made(ctx context.Context, l *lab.Lab, then metav1.Time, templates []template) error {
+	for _, o := range templates {
 		if err := l.Client().Create(ctx, o.object); err != nil {
-			return nil, fmt.Errorf("create a %T to copy: %w", o.object, err)
+			return fmt.Errorf("create a %T to copy: %w", o.object, err)
 		}
-		o.status()
-		if err := l.Client().Status().Update(ctx, o.object); err != nil {
-			return nil, fmt.Errorf("write the status of a %T to copy: %w", o.object, err)
+		if o.status != nil {
+			o.status()
+			if err := l.Client().Status().Update(ctx, o.object); err != nil {
+				return fmt.Errorf("write the status of a %T to copy: %w", o.object, err)
+			}
 		}
 		if err := l.Client().Delete(ctx, o.object, ctrlclient.GracePeriodSeconds(0)); err != nil {
-			return nil, fmt.Errorf("delete a %T that is copied: %w", o.object, err)
+			return fmt.Errorf("delete a %T that is copied: %w", o.object, err)
 		}
 		o.object.SetCreationTimestamp(then)
 	}
-	return t, nil
+	return nil
 }
 
 func templateMeta() metav1.ObjectMeta {
@@ -106,19 +113,27 @@ func newHPA(metric autoscalingv2.MetricSpec) *autoscalingv2.HorizontalPodAutosca
 	}}
 }
 
-func podStatus(then metav1.Time) corev1.PodStatus {
-	s := corev1.PodStatus{
-		Phase: corev1.PodRunning, StartTime: &then, PodIP: "10.128.0.1", HostIP: "10.0.0.1",
-		ContainerStatuses: []corev1.ContainerStatus{{
-			Name: "main", Ready: true, Started: ptr.To(true), Image: "registry.example.com/shop/web:1.0",
+// podStatus is that of a pod whose containers run.
+func podStatus(then metav1.Time, pod *corev1.Pod) corev1.PodStatus {
+	s := corev1.PodStatus{Phase: corev1.PodRunning, StartTime: &then, PodIP: "10.128.0.1", HostIP: "10.0.0.1"}
+	for i := range pod.Spec.Containers {
+		c := &pod.Spec.Containers[i]
+		s.ContainerStatuses = append(s.ContainerStatuses, corev1.ContainerStatus{
+			Name: c.Name, Ready: true, Started: ptr.To(true), Image: c.Image,
 			ImageID: "registry.example.com/shop/web@sha256:0", ContainerID: "containerd://0",
 			State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: then}},
-		}},
+		})
 	}
 	for _, kind := range []corev1.PodConditionType{corev1.PodScheduled, corev1.PodInitialized, corev1.ContainersReady, corev1.PodReady} {
 		s.Conditions = append(s.Conditions, corev1.PodCondition{Type: kind, Status: corev1.ConditionTrue, LastTransitionTime: then})
 	}
 	return s
+}
+
+func replicaSetStatus() appsv1.ReplicaSetStatus {
+	return appsv1.ReplicaSetStatus{
+		Replicas: loadPods, FullyLabeledReplicas: loadPods, ReadyReplicas: loadPods, AvailableReplicas: loadPods, ObservedGeneration: 1,
+	}
 }
 
 func deploymentStatus(then metav1.Time) appsv1.DeploymentStatus {

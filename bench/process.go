@@ -49,17 +49,21 @@ func timesOf(pid int) (processTimes, error) {
 	return t, nil
 }
 
-// residentMiB is the memory of a process that is in RAM.
-func residentMiB(pid int) (float64, error) {
+// residentMiB is the memory of a process that is in RAM, and peakMiB the most that
+// ever was.
+func residentMiB(pid int) (float64, error) { return memoryMiB(pid, "VmRSS") }
+func peakMiB(pid int) (float64, error)     { return memoryMiB(pid, "VmHWM") }
+
+func memoryMiB(pid int, field string) (float64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, fmt.Errorf("read the memory of process %d: %w", pid, err)
 	}
 	for line := range strings.Lines(string(status)) {
-		if kb, found := strings.CutPrefix(line, "VmRSS:"); found {
+		if kb, found := strings.CutPrefix(line, field+":"); found {
 			n, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(kb), " kB"), 64)
 			return n / 1024, err
 		}
 	}
-	return 0, fmt.Errorf("process %d tells no VmRSS", pid)
+	return 0, fmt.Errorf("process %d tells no %s", pid, field)
 }

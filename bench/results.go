@@ -77,6 +77,7 @@ func document(results []result, m machine) string {
 	b.WriteString("are medians of one run, worth comparing as ratios within a run, not between machines.\n\n")
 	fmt.Fprintf(&b, "Machine: %s.\n\n", m)
 	b.WriteString(hpaMethod)
+	b.WriteString(vpaMethod)
 	b.WriteString("| benchmark | what it measures | ours | upstream | ratio |\n|---|---|---:|---:|---:|\n")
 	for _, r := range results {
 		upstream, ratio := "", ""
