@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -69,6 +70,9 @@ type Release struct {
 	namespace string
 	processes []*Process
 	callbacks []*unstructured.Unstructured
+	// What another replica is made of.
+	kubelet     kubelet.Config
+	deployments []*appsv1.Deployment
 }
 
 // InstallChart renders a chart and installs it as a cluster would: everything is applied except Deployments, whose
@@ -94,8 +98,8 @@ func (l *Lab) InstallChart(ctx context.Context, o ChartOptions) (*Release, error
 	if err := l.applyChart(ctx, o.Namespace, rendered); err != nil {
 		return nil, err
 	}
-	release := &Release{lab: l, namespace: o.Namespace, callbacks: rendered.Callbacks}
-	if release.processes, err = l.runChart(programs, rendered); err != nil {
+	release := &Release{lab: l, namespace: o.Namespace, callbacks: rendered.Callbacks, deployments: rendered.Deployments}
+	if err := release.run(programs); err != nil {
 		return nil, err
 	}
 	release.awaitListening(ctx)
@@ -194,13 +198,14 @@ func (l *Lab) waitEstablished(ctx context.Context, name string) error {
 	})
 }
 
-// runChart starts the Deployments.
-func (l *Lab) runChart(programs map[string]string, r *chart.Rendered) ([]*Process, error) {
+// run starts the Deployments.
+func (r *Release) run(programs map[string]string) error {
+	l := r.lab
 	dir := filepath.Join(l.folder.path, "pods")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("creating the folder of pods: %w", err)
+		return fmt.Errorf("creating the folder of pods: %w", err)
 	}
-	config := kubelet.Config{
+	r.kubelet = kubelet.Config{
 		Supervisor: l.supervisor,
 		Client:     l.client,
 		Programs:   programs,
@@ -212,18 +217,17 @@ func (l *Lab) runChart(programs map[string]string, r *chart.Rendered) ([]*Proces
 		Go:         l.goBackground,
 		Say:        l.say,
 	}
-	var processes []*Process
-	for _, deployment := range r.Deployments {
+	for _, deployment := range r.deployments {
 		if deployment.Spec.Replicas != nil && *deployment.Spec.Replicas == 0 {
 			continue
 		}
-		process, err := kubelet.Run(config, deployment)
+		process, err := kubelet.Run(r.kubelet, deployment)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		processes = append(processes, process)
+		r.processes = append(r.processes, process)
 	}
-	return processes, nil
+	return nil
 }
 
 // awaitListening waits until every process listens on its first port, but not long: whether they come to work is not
