@@ -22,7 +22,7 @@ func TestVPARecommender(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if f.pass <= 0 || f.pass > 30 || f.peak < 10 || f.requests < 1 {
+			if f.pass <= 0 || f.pass > 30 || f.peak < 10 || f.requests <= 0 {
 				t.Errorf("figures %+v", f)
 			}
 			// Upstream writes every checkpoint in each pass.

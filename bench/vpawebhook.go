@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -36,10 +37,16 @@ func findWebhook(ctx context.Context, l *lab.Lab) (*webhook, error) {
 	if err := l.Client().List(ctx, &all); err != nil {
 		return nil, fmt.Errorf("list the webhooks: %w", err)
 	}
-	if len(all.Items) != 1 || len(all.Items[0].Webhooks) != 1 {
-		return nil, fmt.Errorf("%d configurations of webhooks, want 1 with one webhook", len(all.Items))
+	var ofPods []admissionregistrationv1.MutatingWebhook
+	for _, configuration := range all.Items {
+		ofPods = append(ofPods, slices.DeleteFunc(configuration.Webhooks, func(w admissionregistrationv1.MutatingWebhook) bool {
+			return !slices.ContainsFunc(w.Rules, func(r admissionregistrationv1.RuleWithOperations) bool { return slices.Contains(r.Resources, "pods") })
+		})...)
 	}
-	at := all.Items[0].Webhooks[0].ClientConfig
+	if len(ofPods) != 1 {
+		return nil, fmt.Errorf("%d webhooks are asked about pods, want 1", len(ofPods))
+	}
+	at := ofPods[0].ClientConfig
 	if len(at.CABundle) == 0 {
 		return nil, errors.New("the webhook has no authority yet")
 	}
