@@ -142,7 +142,8 @@ func (h *histories) write(ctx context.Context, o owner) error {
 	what, gone := h.subject(o)
 	state := what.state
 	learned, known := state.Learned[o.container]
-	if !known {
+	// Another recommender may have come since it was queued.
+	if !known || !what.ours {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, h.timeout)

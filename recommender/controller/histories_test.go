@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -352,5 +353,27 @@ func TestAllHistoryIsReadAtOnce(t *testing.T) {
 	}
 	if n := len(w.vpasAPI.Actions()); n != 1 {
 		t.Errorf("%d requests, want one", n)
+	}
+}
+
+// TestWhatWaitsIsNotWrittenBesideAnother: another recommender came since a write was
+// queued.
+func TestWhatWaitsIsNotWrittenBesideAnother(t *testing.T) {
+	w := newWorld(t, vpa("orders"))
+	start := time.Now().Add(-time.Hour)
+	w.turn(start, "100m", "256Mi")
+	if w.passes.histories.queue.count() != 1 {
+		t.Fatal("nothing waits to be written")
+	}
+	seconds, holder, now := int32(15), "them", metav1.NowMicro()
+	if err := w.kube.Tracker().Add(&coordinationv1.Lease{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "vpa-recommender-lease"},
+		Spec:       coordinationv1.LeaseSpec{HolderIdentity: &holder, LeaseDurationSeconds: &seconds, RenewTime: &now},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	w.pass(start.Add(time.Minute), "100m", "256Mi")
+	if c := w.checkpoint("orders"); c != nil {
+		t.Errorf("written beside another recommender: %+v", c)
 	}
 }
