@@ -7,10 +7,14 @@ const (
 	headingYoung    = "`LowConfidence` is set until a day of samples exists"
 	headingSeenKill = "A kill for memory that is seen at the start is learned"
 	headingLastKill = "Of several kills of a container between two passes the last is learned."
+	headingPanic    = "A LimitRange for pods invents no bounds"
+	headingNotes    = "What the annotation `vpaUpdates` lists is sorted"
+	headingClaims   = "`resources.claims` of a container are never wiped"
 	headingOrder    = "Weights are added up in one order."
 )
 
-var headings = []string{headingUnknown, headingMissing, headingYoung, headingSeenKill, headingLastKill, headingOrder}
+var headings = []string{headingUnknown, headingMissing, headingYoung, headingSeenKill, headingLastKill, headingOrder,
+	headingPanic, headingNotes, headingClaims}
 
 // wanted is what has to happen somewhere, or nothing was compared of it.
 var wanted = []string{
@@ -21,4 +25,11 @@ var wanted = []string{
 	"recommender: restart from the other's checkpoints", "recommender: restart without loss",
 	"recommender: recommendation", "recommender: checkpoint", "recommender: LowConfidence",
 	"recommender: NoPodsMatched", "recommender: ConfigUnsupported",
+	"admission: a zero", "admission: a fraction of a byte", "admission: annotations of before", "admission: init containers and sidecars",
+	"admission: no resources", "admission: limits without requests", "admission: limits that are requests", "admission: another resource",
+	"admission: update mode ", "admission: update mode Off", "admission: update mode Initial", "admission: update mode Recreate",
+	"admission: update mode Auto", "admission: update mode InPlaceOrRecreate", "admission: update mode InPlace",
+	"admission: no recommendation", "admission: a recommendation without bounds", "admission: a resource without a name",
+	"admission: policy: Off", "admission: policy: RequestsOnly", "admission: policy: RequestsAndLimits",
+	"admission: LimitRange of type Container", "admission: LimitRange of type Pod", "admission: patched",
 }
