@@ -47,11 +47,17 @@ func (c *podCache) of(namespace string, controller vertical.Ref) []*corev1.Pod {
 	}
 	pods := make([]*corev1.Pod, 0, len(found))
 	for _, o := range found {
-		if pod, ok := o.(*corev1.Pod); ok && pod.DeletionTimestamp == nil && !ended(pod) {
+		if pod, ok := o.(*corev1.Pod); ok && live(pod) {
 			pods = append(pods, pod)
 		}
 	}
 	return pods
+}
+
+// live tells whether the pod counts: one that is on a node, and neither ended nor
+// deleted. A pod that has no node yet comes up as the webhook made it just now.
+func live(pod *corev1.Pod) bool {
+	return pod.DeletionTimestamp == nil && pod.Spec.NodeName != "" && !ended(pod)
 }
 
 // ended tells whether the pod has run to its end: its controller counts it no
@@ -84,7 +90,7 @@ func reducePod(o any) (any, error) {
 	out := &corev1.Pod{}
 	out.Namespace, out.Name, out.UID = pod.Namespace, pod.Name, pod.UID
 	out.ResourceVersion, out.OwnerReferences = pod.ResourceVersion, pod.OwnerReferences
-	out.DeletionTimestamp = pod.DeletionTimestamp
+	out.DeletionTimestamp, out.Spec.NodeName = pod.DeletionTimestamp, pod.Spec.NodeName
 	if observed, ok := pod.Annotations[observedContainers]; ok {
 		out.Annotations = map[string]string{observedContainers: observed}
 	}

@@ -11,9 +11,12 @@ import (
 	"testing"
 
 	"github.com/go-logr/logr"
+	"github.com/spf13/pflag"
 	"k8s.io/autoscaler/vertical-pod-autoscaler/pkg/features"
 	"k8s.io/component-base/featuregate"
 	"k8s.io/klog/v2"
+
+	"github.com/quartet-autoscaling/quartet/internal/vertical/featureflag"
 )
 
 var (
@@ -108,6 +111,16 @@ func setGates(t *testing.T, on bool) {
 		if err := features.MutableFeatureGate.SetFromMap(map[string]bool{string(gate): on}); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// switchOn switches all gates of ours on.
+func switchOn(t *testing.T, o featureflag.Options) {
+	t.Helper()
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	o.AddFlags(flags)
+	if err := flags.Set(featureflag.Name, "AllAlpha=true"); err != nil {
+		t.Fatal(err)
 	}
 }
 

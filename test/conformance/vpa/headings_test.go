@@ -7,6 +7,7 @@ const (
 	headingYoung    = "`LowConfidence` is set until a day of samples exists"
 	headingSeenKill = "A kill for memory that is seen at the start is learned"
 	headingLastKill = "Of several kills of a container between two passes the last is learned."
+	headingKind     = "Eviction tolerance of a controller of an unknown kind is taken of its live pods."
 	headingPanic    = "A LimitRange for pods invents no bounds"
 	headingNotes    = "What the annotation `vpaUpdates` lists is sorted"
 	headingClaims   = "`resources.claims` of a container are never wiped"
@@ -14,7 +15,7 @@ const (
 )
 
 var headings = []string{headingUnknown, headingMissing, headingYoung, headingSeenKill, headingLastKill, headingOrder,
-	headingPanic, headingNotes, headingClaims}
+	headingPanic, headingNotes, headingClaims, headingKind}
 
 // wanted is what has to happen somewhere, or nothing was compared of it.
 var wanted = []string{
@@ -32,4 +33,7 @@ var wanted = []string{
 	"admission: no recommendation", "admission: a recommendation without bounds", "admission: a resource without a name",
 	"admission: policy: Off", "admission: policy: RequestsOnly", "admission: policy: RequestsAndLimits",
 	"admission: LimitRange of type Container", "admission: LimitRange of type Pod", "admission: patched",
+	"updater: flags", "updater: minReplicas of the object", "updater: evictionRequirements", "updater: no controller", "updater: a pending pod",
+	"updater: a pod without a node", "updater: a pod that ended", "updater: a pod that is deleted", "updater: observed containers",
+	"updater: kill", "updater: recommendation changes", "updater: evict",
 }

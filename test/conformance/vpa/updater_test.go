@@ -1,5 +1,198 @@
 package vpa
 
-import "testing"
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
 
-func playUpdater(t *testing.T, s scenario) result { return newResult() }
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/autoscaler/vertical-pod-autoscaler/pkg/updater/logic"
+	vpautil "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/utils/vpa"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/rest"
+
+	"github.com/quartet-autoscaling/quartet/internal/decision"
+	"github.com/quartet-autoscaling/quartet/updater/controller"
+	"github.com/quartet-autoscaling/quartet/updater/eviction"
+)
+
+// playUpdater runs both updaters through a scenario, up to the first difference
+// that is not explained.
+func playUpdater(t *testing.T, s scenario) result {
+	t.Helper()
+	if _, err := prototype(); err != nil {
+		t.Fatal(err)
+	}
+	r := newResult()
+	synctest.Test(t, func(t *testing.T) {
+		d := draw{Rand: rand.New(rand.NewPCG(s.seed, 23)), seen: r.seen, skipped: r.skipped, gates: s.gates}
+		u := newUpdaters(t, newFleet(d, time.Now()), &r)
+		length := s.turns
+		if length == 0 {
+			length = 2 + d.IntN(10)
+		}
+		for r.turns < length && len(r.differences) == 0 && u.turn() {
+			time.Sleep([]time.Duration{time.Minute, time.Minute, 4 * time.Minute, 20 * time.Minute, 2 * time.Hour}[d.IntN(5)])
+		}
+	})
+	return r
+}
+
+// updaters are both on one fleet.
+type updaters struct {
+	t     *testing.T
+	f     *fleet
+	r     *result
+	up    logic.Updater
+	view  *controller.View
+	state eviction.State
+	// theirs and mine are the calls of the turn, core is the client of ours.
+	theirs, mine *calls
+	core         *typedcorev1.CoreV1Client
+}
+
+func newUpdaters(t *testing.T, f *fleet, r *result) *updaters {
+	t.Helper()
+	u := &updaters{t: t, f: f, r: r, view: &controller.View{Options: f.options}, theirs: &calls{f: f}, mine: &calls{f: f}}
+	if f.gates {
+		switchOn(t, f.options.Features)
+	}
+	u.up = upstreamUpdater(t, f, u.theirs)
+	var err error
+	u.core, err = typedcorev1.NewForConfig(&rest.Config{Host: "http://localhost", Transport: u.mine, QPS: -1, ContentConfig: rest.ContentConfig{ContentType: "application/json"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// turn plays one and compares. It is false where nothing can be compared after.
+func (u *updaters) turn() bool {
+	u.t.Helper()
+	u.r.turns++
+	u.f.step(time.Now())
+	for _, c := range []*calls{u.theirs, u.mine} {
+		c.log, c.evicted, c.resized = nil, nil, map[string][]corev1.Container{}
+	}
+	panicked := u.runTheirs()
+	d := u.runOurs()
+	if panicked {
+		if !u.limited() {
+			u.r.differences = append(u.r.differences, "upstream panics for another reason than listed")
+		}
+		u.r.explained[headingPanic]++
+		return false
+	}
+	if *trace {
+		u.t.Logf("turn %d, %s: %s\n  ours: %s\n%s", u.f.turn, vpautil.GetUpdateMode(u.f.vpa), strings.Join(u.theirs.log, "; "), strings.Join(u.mine.log, "; "), steps(d))
+	}
+	for _, call := range u.mine.log {
+		u.r.seen[strings.Fields(call)[0]]++
+	}
+	if diff := cmp.Diff(u.theirs.log, u.mine.log); diff != "" {
+		if u.unknownKind() {
+			u.r.explained[headingKind]++
+			return false
+		}
+		u.r.differences = append(u.r.differences, diff, steps(d))
+		u.r.world = u.describe()
+		return false
+	}
+	u.f.follow(u.theirs)
+	return true
+}
+
+func (u *updaters) runTheirs() (panicked bool) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			panicked = true
+		}
+	}()
+	u.up.RunOnce(u.t.Context())
+	return false
+}
+
+func (u *updaters) runOurs() eviction.Decision {
+	u.t.Helper()
+	c := controller.Cluster{Controllers: map[string]eviction.Group{}, LimitRanges: u.f.limits}
+	for _, name := range u.f.names() {
+		if p := u.f.pods[name]; len(p.OwnerReferences) > 0 {
+			c.Pods = append(c.Pods, p)
+		}
+	}
+	for _, g := range u.f.groups {
+		c.Controllers[g.key()] = declared(g)
+	}
+	s, err := u.view.Snapshot(time.Now().UTC(), u.f.vpa.DeepCopy(), c)
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	d := eviction.Decide(s, u.state)
+	outcome := decision.Outcome{Result: decision.Unneeded}
+	if d.Act {
+		outcome = u.view.Act(u.t.Context(), u.core.RESTClient(), d)
+	}
+	u.state = eviction.Commit(u.state, d, outcome)
+	return d
+}
+
+// declared is how many pods a controller says that it wants.
+func declared(g group) eviction.Group {
+	switch {
+	case g.kind == "Job" || g.kind == "Fleet":
+		return eviction.Group{}
+	case g.replicas <= 0:
+		return eviction.Group{Error: "not known"}
+	}
+	return eviction.Group{Replicas: g.replicas, Counted: true}
+}
+
+// unknownKind tells whether pods belong to a kind that upstream does not know.
+func (u *updaters) unknownKind() bool {
+	return slices.ContainsFunc(u.f.groups, func(g group) bool { return g.kind == "Fleet" })
+}
+
+// limited tells whether there is a LimitRange for pods, and a container without a
+// recommendation or bounds.
+func (u *updaters) limited() bool {
+	v := review{vpa: u.f.vpa, limits: u.f.limits}
+	return v.limited() && slices.ContainsFunc(u.f.names(), func(name string) bool {
+		v.pod = u.f.pods[name]
+		return v.lacks()
+	})
+}
+
+func steps(d eviction.Decision) string {
+	var out []string
+	for _, s := range d.Steps {
+		out = append(out, fmt.Sprintf("    %s %s: %s", s.Rule, s.Reason, s.Message))
+	}
+	return strings.Join(out, "\n")
+}
+
+func (u *updaters) describe() string {
+	raw, err := json.Marshal(map[string]any{"vpa": u.f.vpa, "limits": u.f.limits, "config": u.f.options.Rules})
+	if err != nil {
+		return err.Error()
+	}
+	out := string(raw) + "\n"
+	for _, g := range u.f.groups {
+		out += fmt.Sprintf("%s wants %d\n", g.key(), g.replicas)
+	}
+	for _, name := range u.f.names() {
+		p := u.f.pods[name]
+		owner := ""
+		if len(p.OwnerReferences) > 0 {
+			owner = p.OwnerReferences[0].Name
+		}
+		out += fmt.Sprintf("%s of %s, %s on %q, deleted %v, resize %v, refused %d, annotations %v: %s\n", name, owner, p.Status.Phase, p.Spec.NodeName,
+			p.DeletionTimestamp != nil, p.Status.Conditions, u.f.refused[name], p.Annotations, resourcesText(p))
+	}
+	return out
+}
