@@ -2,10 +2,12 @@ package controller
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -123,6 +125,16 @@ func reducePod(o any) (any, error) {
 	return out, nil
 }
 
+// observedIn reads the annotation: none where it is not a list of names, and one
+// that no container has where it is empty.
+func observedIn(annotation string) []string {
+	names := strings.Split(annotation, ", ")
+	if annotation != "" && slices.ContainsFunc(names, func(n string) bool { return len(validation.IsDNS1123Label(n)) > 0 }) {
+		return nil
+	}
+	return names
+}
+
 // projectPod takes over what the rules look at, and where pods are resized in
 // place also what that depends on.
 func projectPod(pod *corev1.Pod, resizes bool) eviction.Pod {
@@ -138,8 +150,8 @@ func projectPod(pod *corev1.Pod, resizes bool) eviction.Pod {
 	if owner := metav1.GetControllerOf(pod); owner != nil {
 		out.Group = vertical.Ref{Kind: owner.Kind, Name: owner.Name}.String()
 	}
-	if observed := pod.Annotations[observedContainers]; observed != "" {
-		out.Observed = strings.Split(observed, ", ")
+	if observed, noted := pod.Annotations[observedContainers]; noted {
+		out.Observed = observedIn(observed)
 	}
 	for _, s := range pod.Status.ContainerStatuses {
 		if end := s.LastTerminationState.Terminated; end != nil && end.Reason == oomKilled {

@@ -175,17 +175,21 @@ func oomThreshold(s *Snapshot) time.Duration {
 	return s.Config.OOMThreshold
 }
 
-// requirements hold for a pod where one of its containers meets them all.
+// requirements hold for a pod where one of its containers meets them all. Where
+// there are none it is enough that something is recommended for a container.
 func requirements(t *turn, p *judged) bool {
-	if len(t.s.VPA.Requirements) == 0 {
-		return true
-	}
+	reason, message := "NothingRecommended", "nothing is recommended for any container"
 	for _, c := range p.pod.Containers {
-		if r := resourcepolicy.Find(p.fitted, c.Name); r != nil && meetsAll(c, r.Target, t.s.VPA.Requirements) {
+		r := resourcepolicy.Find(p.fitted, c.Name)
+		if r == nil {
+			continue
+		}
+		if len(t.s.VPA.Requirements) == 0 || meetsAll(c, r.Target, t.s.VPA.Requirements) {
 			return true
 		}
+		reason, message = "RequirementsNotMet", "no container meets all evictionRequirements"
 	}
-	t.step(0, "RequirementsNotMet", fmt.Sprintf("%s: %s; no container meets all evictionRequirements", p.name, p.why))
+	t.step(0, reason, fmt.Sprintf("%s: %s; %s", p.name, p.why, message))
 	return false
 }
 

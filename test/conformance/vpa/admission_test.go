@@ -39,9 +39,15 @@ func playAdmission(t *testing.T, s scenario) result {
 	if length == 0 {
 		length = 6
 	}
+	options := webhook.NewOptions()
+	if s.gates {
+		switchOn(t, options.Features)
+	}
 	for r.turns < length && len(r.differences) == 0 {
 		r.turns++
-		compareReview(t, d.review(), &r)
+		v := d.review()
+		v.options = options
+		compareReview(t, v, &r)
 	}
 	return r
 }
@@ -69,8 +75,9 @@ func compareReview(t *testing.T, v review, r *result) {
 		r.seen["patched"]++
 	}
 	claimsExplained(v.pod, theirs, r)
+	v.nothingExplained(theirs, mine, r)
 	v.inventedExplained(theirs, mine, r)
-	notesExplained(theirs, mine, r)
+	notesExplained(v.pod, theirs, mine, r)
 	if diff := cmp.Diff(theirs, mine, sameQuantity, emptyIsNone); diff != "" {
 		r.differences = append(r.differences, diff)
 		r.world = v.describe()
@@ -110,8 +117,9 @@ var emptyIsNone = cmp.Transformer("list", func(l corev1.ResourceList) map[corev1
 // ours is the pod after this suite's webhook.
 func (v review) ours() (*corev1.Pod, error) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	d := patch.Decide(webhook.View{Mode: patch.ModeAuto}.Snapshot(now, v.vpa.DeepCopy(), v.pod.DeepCopy(), v.limits), patch.State{})
-	return patched(v.pod, d.Operations)
+	view := webhook.View{Options: v.options}
+	d := patch.Decide(view.Snapshot(now, v.vpa.DeepCopy(), v.pod.DeepCopy(), v.limits), patch.State{})
+	return patched(v.pod, view.Operations(d, v.pod.DeepCopy()))
 }
 
 // GetMatchingVPA gives the object to upstream, unless it is Off.
@@ -191,6 +199,21 @@ func claimsExplained(before, theirs *corev1.Pod, r *result) {
 	}
 }
 
+// nothingExplained takes over what ours leaves where nothing at all is recommended:
+// with a LimitRange for pods upstream then sets what the pod has, made to fit.
+func (v review) nothingExplained(theirs, mine *corev1.Pod, r *result) {
+	recommended := v.vpa.Status.Recommendation
+	if !v.limited() || recommended == nil || len(recommended.ContainerRecommendations) > 0 || vpautil.GetUpdateMode(v.vpa) == vpav1.UpdateModeOff {
+		return
+	}
+	r.explained[headingPanic]++
+	theirs.Spec.Containers = mine.Spec.Containers
+	delete(theirs.Annotations, patch.UpdatesAnnotation)
+	if updates, noted := mine.Annotations[patch.UpdatesAnnotation]; noted {
+		theirs.Annotations[patch.UpdatesAnnotation] = updates
+	}
+}
+
 // inventedExplained takes away what upstream sets of a resource that nothing is
 // recommended of, where a LimitRange for pods makes it count as zero.
 func (v review) inventedExplained(theirs, mine *corev1.Pod, r *result) {
@@ -199,21 +222,30 @@ func (v review) inventedExplained(theirs, mine *corev1.Pod, r *result) {
 	}
 	for i := range theirs.Spec.Containers {
 		c, before := &theirs.Spec.Containers[i], v.pod.Spec.Containers[i].Resources
-		recommended := vpautil.GetRecommendationForContainer(c.Name, v.vpa.Status.Recommendation)
-		if recommended == nil {
-			continue
+		// Without a recommendation upstream takes what the container requests for one.
+		target := before.Requests
+		if recommended := vpautil.GetRecommendationForContainer(c.Name, v.vpa.Status.Recommendation); recommended != nil {
+			target = recommended.Target
 		}
 		for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
-			if _, given := recommended.Target[name]; given {
+			if _, given := target[name]; given {
 				continue
 			}
 			changed := putBack(&c.Resources.Requests, before.Requests, name)
-			if changed = putBack(&c.Resources.Limits, before.Limits, name) || changed; changed {
-				r.explained[headingPanic]++
-			}
+			changed = putBack(&c.Resources.Limits, before.Limits, name) || changed
 			for _, pod := range []*corev1.Pod{theirs, mine} {
-				if updates, noted := pod.Annotations[patch.UpdatesAnnotation]; noted && changed {
-					pod.Annotations[patch.UpdatesAnnotation] = withoutNotes(updates, i, string(name))
+				if updates, noted := pod.Annotations[patch.UpdatesAnnotation]; noted {
+					pod.Annotations[patch.UpdatesAnnotation] = withoutNotes(updates, i, string(name)+" ", string(name)+":")
+					changed = changed || pod == theirs && pod.Annotations[patch.UpdatesAnnotation] != updates
+				}
+			}
+			if changed {
+				r.explained[headingPanic]++
+				// With a limit that it invents, upstream also notes why it sets no other.
+				for _, pod := range []*corev1.Pod{theirs, mine} {
+					if updates, noted := pod.Annotations[patch.UpdatesAnnotation]; noted {
+						pod.Annotations[patch.UpdatesAnnotation] = withoutNotes(updates, i, "cpu: limit NOT set", "memory: limit NOT set")
+					}
 				}
 			}
 		}
@@ -235,8 +267,8 @@ func putBack(list *corev1.ResourceList, before corev1.ResourceList, name corev1.
 	return true
 }
 
-// withoutNotes drops what an annotation says of a container's resource.
-func withoutNotes(updates string, container int, resource string) string {
+// withoutNotes drops the notes on a container that begin in one of some ways.
+func withoutNotes(updates string, container int, beginnings ...string) string {
 	parts := strings.Split(updates, "; ")
 	for i, part := range parts {
 		at := strings.Index(part, fmt.Sprintf("container %d: ", container))
@@ -245,7 +277,7 @@ func withoutNotes(updates string, container int, resource string) string {
 		}
 		head, notes, _ := strings.Cut(part[at:], ": ")
 		kept := slices.DeleteFunc(strings.Split(notes, ", "), func(n string) bool {
-			return strings.HasPrefix(n, resource+" ") || strings.HasPrefix(n, resource+":")
+			return slices.ContainsFunc(beginnings, func(b string) bool { return strings.HasPrefix(n, b) })
 		})
 		parts[i] = part[:at] + head + ": " + strings.Join(kept, ", ")
 	}
@@ -254,20 +286,20 @@ func withoutNotes(updates string, container int, resource string) string {
 
 // notesExplained orders what upstream writes in the order of a map, and drops its
 // notes on containers that it sets nothing for.
-func notesExplained(theirs, mine *corev1.Pod, r *result) {
+func notesExplained(before, theirs, mine *corev1.Pod, r *result) {
 	const annotation = patch.UpdatesAnnotation
 	up, our := theirs.Annotations[annotation], mine.Annotations[annotation]
-	if up == our {
+	// What is noted of nothing replaces what was noted before, upstream only.
+	empty := ordered(up) == "" && our == before.Annotations[annotation]
+	if up == our || !empty && ordered(up) != ordered(our) {
 		return
 	}
-	if ordered(up) == ordered(our) {
-		r.explained[headingNotes]++
-		if our == "" {
-			delete(theirs.Annotations, annotation)
-			return
-		}
-		theirs.Annotations[annotation] = our
+	r.explained[headingNotes]++
+	if our == "" {
+		delete(theirs.Annotations, annotation)
+		return
 	}
+	theirs.Annotations[annotation] = our
 }
 
 func ordered(updates string) string {

@@ -8,6 +8,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	vpav1 "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/apis/autoscaling.k8s.io/v1"
+
+	"github.com/quartet-autoscaling/quartet/admission/webhook"
 )
 
 // draw makes random objects, and counts what is rare.
@@ -26,6 +28,8 @@ type review struct {
 	pod    *corev1.Pod
 	vpa    *vpav1.VerticalPodAutoscaler
 	limits []corev1.LimitRange
+	// options are the flags of ours.
+	options *webhook.Options
 }
 
 func (d draw) review() review {
@@ -221,5 +225,6 @@ func (d draw) limitRange(i int) corev1.LimitRange {
 		l.Spec.Limits = append(l.Spec.Limits, item)
 		d.happened("LimitRange of type " + string(kind))
 	}
+	through(&l, &l)
 	return l
 }

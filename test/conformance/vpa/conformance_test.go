@@ -149,7 +149,7 @@ type tally struct {
 // add counts a result, and tells whether it differs and is to be shown: the
 // first few are.
 func (a *tally) add(world string, r result) bool {
-	const most = 5
+	const most = 12
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.seen == nil {

@@ -8,6 +8,8 @@ const (
 	headingSeenKill = "A kill for memory that is seen at the start is learned"
 	headingLastKill = "Of several kills of a container between two passes the last is learned."
 	headingKind     = "Eviction tolerance of a controller of an unknown kind is taken of its live pods."
+	headingAttempt  = "Each attempt of a resize in place has its own time"
+	headingEmpty    = "A resize that would change nothing in the spec is not sent."
 	headingPanic    = "A LimitRange for pods invents no bounds"
 	headingNotes    = "What the annotation `vpaUpdates` lists is sorted"
 	headingClaims   = "`resources.claims` of a container are never wiped"
@@ -15,7 +17,7 @@ const (
 )
 
 var headings = []string{headingUnknown, headingMissing, headingYoung, headingSeenKill, headingLastKill, headingOrder,
-	headingPanic, headingNotes, headingClaims, headingKind}
+	headingPanic, headingNotes, headingClaims, headingKind, headingAttempt, headingEmpty}
 
 // wanted is what has to happen somewhere, or nothing was compared of it.
 var wanted = []string{
@@ -36,4 +38,6 @@ var wanted = []string{
 	"updater: flags", "updater: minReplicas of the object", "updater: evictionRequirements", "updater: no controller", "updater: a pending pod",
 	"updater: a pod without a node", "updater: a pod that ended", "updater: a pod that is deleted", "updater: observed containers",
 	"updater: kill", "updater: recommendation changes", "updater: evict",
+	"updater: resize", "updater: a resize is Deferred", "updater: a resize is Infeasible", "updater: a resize is InProgress", "updater: a resize is Error",
+	"updater: a resize is done",
 }

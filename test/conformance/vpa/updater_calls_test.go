@@ -28,6 +28,8 @@ type calls struct {
 	log     []string
 	evicted []string
 	resized map[string][]corev1.Container
+	// empty are the resizes that would have changed nothing.
+	empty int
 }
 
 func (c *calls) evict(name string) error {
@@ -45,6 +47,7 @@ func (c *calls) resize(name string, after *corev1.Pod) error {
 	before := c.f.pods[name]
 	text := resourcesText(after)
 	if text == resourcesText(before) {
+		c.empty++
 		return nil
 	}
 	pods := schema.GroupResource{Resource: "pods"}

@@ -105,6 +105,17 @@ func upstreamUpdater(t *testing.T, f *fleet, c *calls) logic.Updater {
 	return updater
 }
 
+// attemptsOf are the times, by pod, that upstream takes for those of attempts.
+func attemptsOf(u logic.Updater) map[string]time.Time {
+	factory := reflect.ValueOf(u).Elem().FieldByName("restrictionFactory").Elem().Elem()
+	at := factory.FieldByName("lastInPlaceAttemptTimeMap")
+	times, ok := reflect.NewAt(at.Type(), unsafe.Pointer(at.UnsafeAddr())).Elem().Interface().(map[string]time.Time)
+	if !ok {
+		return map[string]time.Time{}
+	}
+	return times
+}
+
 // fill puts the controllers and LimitRanges into upstream's caches.
 func (f *fleet) fill(t *testing.T, factory informers.SharedInformerFactory) {
 	t.Helper()

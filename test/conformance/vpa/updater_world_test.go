@@ -122,18 +122,38 @@ func (f *fleet) updatePolicy() {
 	f.vpa.Spec.UpdatePolicy = p
 }
 
-// recommend draws a recommendation.
+// recommend draws a recommendation: bounds are about their targets, as a
+// recommender's are.
 func (f *fleet) recommend() {
 	changed := f.vpa.DeepCopy()
 	changed.Status.Recommendation = nil
 	if !f.chance(20) {
-		changed.Status.Recommendation = &vpav1.RecommendedPodResources{ContainerRecommendations: f.recommendations(f.sample())}
-		for _, r := range changed.Status.Recommendation.ContainerRecommendations {
-			// A sum of three parts would depend on the order of a map.
-			delete(r.Target, "")
+		changed.Status.Recommendation = &vpav1.RecommendedPodResources{}
+		for _, name := range []string{"c0", "c1", "gone"} {
+			if !f.chance(6) {
+				changed.Status.Recommendation.ContainerRecommendations = append(changed.Status.Recommendation.ContainerRecommendations, f.recommended(name))
+			}
 		}
 	}
 	f.vpa = changed
+}
+
+func (f *fleet) recommended(name string) vpav1.RecommendedContainerResources {
+	cpu, memory := 20+f.Int64N(1500), (20+f.Int64N(1500))<<20
+	r := vpav1.RecommendedContainerResources{ContainerName: name, Target: amounts(cpu, memory),
+		LowerBound: amounts(1+f.Int64N(cpu), 1+f.Int64N(memory)), UpperBound: amounts(cpu+f.Int64N(5*cpu), memory+f.Int64N(5*memory))}
+	if f.chance(8) {
+		without := []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory}[f.IntN(2)]
+		for _, list := range lists(&r) {
+			delete(list, without)
+		}
+		f.happened("a recommendation of one resource")
+	}
+	if f.chance(12) {
+		r.LowerBound, r.UpperBound = nil, nil
+		f.happened("a recommendation without bounds")
+	}
+	return r
 }
 
 // add makes a pod of a group.
