@@ -29,4 +29,6 @@ func (v View) Snapshot(now time.Time, vpa *vpav1.VerticalPodAutoscaler, pod *cor
 }
 
 // Operations are the JSON patch that a decision on the pod becomes.
-func (v View) Operations(d patch.Decision, pod *corev1.Pod) []patch.Operation { return operationsOf(d, pod) }
+func (v View) Operations(d patch.Decision, pod *corev1.Pod) []patch.Operation {
+	return operationsOf(d, pod)
+}

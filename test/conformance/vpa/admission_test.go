@@ -98,11 +98,12 @@ func (v review) limited() bool {
 	})
 }
 
-// lacks tells whether a container has no recommendation, or one without bounds.
+// lacks tells whether a container has no recommendation, or one of a part: without
+// bounds or without a resource.
 func (v review) lacks() bool {
 	return slices.ContainsFunc(v.pod.Spec.Containers, func(c corev1.Container) bool {
 		r := vpautil.GetRecommendationForContainer(c.Name, v.vpa.Status.Recommendation)
-		return r == nil || r.LowerBound == nil || r.UpperBound == nil
+		return r == nil || r.LowerBound == nil || r.UpperBound == nil || len(r.Target) < 2
 	})
 }
 

@@ -138,6 +138,8 @@ func (u *updaters) explained() string {
 	case u.theirs.empty > 0 && within(u.theirs.log, u.mine.log):
 		// What upstream asks for in vain uses up some of its budget.
 		return headingEmpty
+	case u.limited():
+		return headingPanic
 	}
 	return ""
 }
@@ -197,8 +199,8 @@ func declared(g group) eviction.Group {
 	return eviction.Group{Replicas: g.replicas, Counted: true}
 }
 
-// limited tells whether there is a LimitRange for pods, and a container without a
-// recommendation or bounds.
+// limited tells whether there is a LimitRange for pods, and a container without all
+// of a recommendation.
 func (u *updaters) limited() bool {
 	v := review{vpa: u.f.vpa, limits: u.f.limits}
 	return v.limited() && slices.ContainsFunc(u.f.names(), func(name string) bool {
