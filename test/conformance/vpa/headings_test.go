@@ -10,6 +10,8 @@ const (
 	headingKind     = "Eviction tolerance of a controller of an unknown kind is taken of its live pods."
 	headingAttempt  = "Each attempt of a resize in place has its own time"
 	headingEmpty    = "A resize that would change nothing in the spec is not sent."
+	headingInForce  = "In mode `InPlace` what is in force is not infeasible."
+	headingNone     = "An object without a recommendation ends no updater."
 	headingPanic    = "A LimitRange for pods invents no bounds"
 	headingNotes    = "What the annotation `vpaUpdates` lists is sorted"
 	headingClaims   = "`resources.claims` of a container are never wiped"
@@ -17,7 +19,8 @@ const (
 )
 
 var headings = []string{headingUnknown, headingMissing, headingYoung, headingSeenKill, headingLastKill, headingOrder,
-	headingPanic, headingNotes, headingClaims, headingKind, headingAttempt, headingEmpty}
+	headingPanic, headingNotes, headingClaims, headingKind, headingAttempt, headingEmpty,
+	headingInForce, headingNone}
 
 // wanted is what has to happen somewhere, or nothing was compared of it.
 var wanted = []string{

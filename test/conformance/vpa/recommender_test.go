@@ -55,6 +55,7 @@ func playRecommenders(t *testing.T, s scenario, of spared) result {
 			length = 8 + int(s.seed/3%30)
 		}
 		d := &recommenders{t: t, c: c, spared: of, up: newTheirs(t, c), our: newOurs(t, c), r: &r, moved: map[string]bool{}}
+		d.up.keeps = of.seenKill
 		for r.turns < length && len(r.differences) == 0 && d.turn() {
 			time.Sleep(c.wait())
 		}

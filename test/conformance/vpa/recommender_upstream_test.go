@@ -49,6 +49,9 @@ type theirs struct {
 	state    model.ClusterState
 	observer oom.Observer
 	writer   checkpoint.CheckpointWriter
+	// keeps tells that nothing is forgotten: upstream forgets kills of a pod that was
+	// never measured.
+	keeps bool
 	// gone are pods that are to be dropped at the end of the turn.
 	gone []model.PodID
 }
@@ -99,7 +102,9 @@ func (u *theirs) turn() {
 		u.update(v)
 	}
 	u.writer.StoreCheckpoints(u.t.Context(), 1)
-	u.state.RateLimitedGarbageCollectAggregateCollectionStates(u.t.Context(), time.Now(), parents{})
+	if !u.keeps {
+		u.state.RateLimitedGarbageCollectAggregateCollectionStates(u.t.Context(), time.Now(), parents{})
+	}
 }
 
 func (u *theirs) loadVPAs() {

@@ -105,10 +105,14 @@ func (u *updaters) turn() bool {
 	}
 	panicked := u.runTheirs()
 	if panicked {
-		if !u.limited() {
+		switch {
+		case u.limited():
+			u.r.explained[headingPanic]++
+		case u.f.vpa.Status.Recommendation == nil && u.f.options.Rules.UpdateThreshold == 0:
+			u.r.explained[headingNone]++
+		default:
 			u.r.differences = append(u.r.differences, "upstream panics for another reason than listed")
 		}
-		u.r.explained[headingPanic]++
 		return false
 	}
 	if *trace {
@@ -138,10 +142,24 @@ func (u *updaters) explained() string {
 	case u.theirs.empty > 0 && within(u.theirs.log, u.mine.log):
 		// What upstream asks for in vain uses up some of its budget.
 		return headingEmpty
+	case vpautil.GetUpdateMode(u.f.vpa) == "InPlace" && u.infeasibleBefore():
+		return headingInForce
 	case u.limited():
 		return headingPanic
 	}
 	return ""
+}
+
+// infeasibleBefore tells whether all that ours does more are resizes of pods that
+// upstream keeps as infeasible.
+func (u *updaters) infeasibleBefore() bool {
+	known := infeasibleOf(u.up)
+	more := slices.DeleteFunc(slices.Clone(u.mine.log), func(call string) bool { return slices.Contains(u.theirs.log, call) })
+	return within(u.theirs.log, u.mine.log) && !slices.ContainsFunc(more, func(call string) bool {
+		words := strings.Fields(strings.ReplaceAll(call, ":", ""))
+		_, kept := known[u.f.pods[words[1]].UID]
+		return words[0] != "resize" || !kept
+	})
 }
 
 // within tells whether all of part is in the whole, in order.
@@ -158,6 +176,7 @@ func (u *updaters) runTheirs() (panicked bool) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			panicked = true
+			u.r.world = fmt.Sprintf("%v\n%s\n", cause, u.describe())
 		}
 	}()
 	u.up.RunOnce(u.t.Context())

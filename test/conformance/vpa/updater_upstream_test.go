@@ -116,6 +116,16 @@ func attemptsOf(u logic.Updater) map[string]time.Time {
 	return times
 }
 
+// infeasibleOf are the recommendations, by pod, that upstream takes for infeasible.
+func infeasibleOf(u logic.Updater) map[types.UID]*vpav1.RecommendedPodResources {
+	at := reflect.ValueOf(u).Elem().FieldByName("infeasibleAttempts")
+	known, ok := reflect.NewAt(at.Type(), unsafe.Pointer(at.UnsafeAddr())).Elem().Interface().(map[types.UID]*vpav1.RecommendedPodResources)
+	if !ok {
+		return nil
+	}
+	return known
+}
+
 // fill puts the controllers and LimitRanges into upstream's caches.
 func (f *fleet) fill(t *testing.T, factory informers.SharedInformerFactory) {
 	t.Helper()
