@@ -100,7 +100,7 @@ func controlledBy(kind, owner string) []metav1.OwnerReference {
 func webPod(t *testing.T, name, cpu string) *corev1.Pod {
 	t.Helper()
 	pod := &corev1.Pod{}
-	text := "{metadata: {namespace: shop, name: " + name + ", uid: uid-" + name + "}, spec: {containers: [{name: app, resources: {requests: {cpu: " + cpu + "}}}]}," +
+	text := "{metadata: {namespace: shop, name: " + name + ", uid: uid-" + name + "}, spec: {nodeName: node-1, containers: [{name: app, resources: {requests: {cpu: " + cpu + "}}}]}," +
 		"status: {phase: Running, startTime: '2026-03-01T12:00:00Z'}}"
 	if err := yaml.UnmarshalStrict([]byte(text), pod); err != nil {
 		t.Fatal(err)

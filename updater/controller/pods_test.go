@@ -13,7 +13,8 @@ import (
 )
 
 // TestEndedPodsAreLeftOut: a controller counts pods that have ended, or are being
-// deleted, no more, and neither does the updater.
+// deleted, no more, and neither does the updater. Nor does it count those without a
+// node, as upstream.
 func TestEndedPodsAreLeftOut(t *testing.T) {
 	c, err := newPodCache(fake.NewClientset(), false)
 	if err != nil {
@@ -23,13 +24,16 @@ func TestEndedPodsAreLeftOut(t *testing.T) {
 	for name, change := range map[string]func(*corev1.Pod){
 		"runs":    func(p *corev1.Pod) { p.Status.Phase = corev1.PodRunning },
 		"pending": func(p *corev1.Pod) { p.Status.Phase = corev1.PodPending },
-		"done":    func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded },
-		"failed":  func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed },
-		"going":   func(p *corev1.Pod) { p.Status.Phase, p.DeletionTimestamp = corev1.PodRunning, &now },
+		"placed nowhere": func(p *corev1.Pod) {
+			p.Status.Phase, p.Spec.NodeName = corev1.PodPending, ""
+		},
+		"done":   func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded },
+		"failed": func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed },
+		"going":  func(p *corev1.Pod) { p.Status.Phase, p.DeletionTimestamp = corev1.PodRunning, &now },
 	} {
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, OwnerReferences: []metav1.OwnerReference{
 			{APIVersion: "batch/v1", Kind: "Job", Name: "nightly", Controller: ptr.To(true)},
-		}}}
+		}}, Spec: corev1.PodSpec{NodeName: "node-1"}}
 		change(pod)
 		if err := c.informer.GetIndexer().Add(pod); err != nil {
 			t.Fatal(err)
