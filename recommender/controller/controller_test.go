@@ -235,7 +235,7 @@ func TestKilledContainerIsSeen(t *testing.T) {
 	p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "app", RestartCount: 1,
 		State:                corev1.ContainerState{Running: &corev1.ContainerStateRunning{}},
 		LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: "OOMKilled", FinishedAt: at}}}}
-	c := projectPod(recordPod(p), podUsage{}).Containers["app"]
+	c := projectPod(recordPod(p, false), podUsage{}).Containers["app"]
 	if !c.Killed.Equal(at.Time) || c.Request != 200<<20 {
 		t.Errorf("container %+v, want killed at %s with a request of 200Mi", c, at)
 	}
@@ -248,7 +248,7 @@ func TestOptionsNameTheFlag(t *testing.T) {
 	}{
 		"defaults are valid": {change: func(*Options) {}},
 		"no name":            {change: func(o *Options) { o.Name = "" }, want: "--recommender-name: "},
-		"another storage":    {change: func(o *Options) { o.Storage = "prometheus" }, want: "--storage: "},
+		"another storage":    {change: func(o *Options) { o.Storage = "disk" }, want: "--storage: "},
 		"no workers":         {change: func(o *Options) { o.Workers = 0 }, want: "--update-worker-count: "},
 		"an interval of 0":   {change: func(o *Options) { o.Interval = 0 }, want: "--recommender-interval: "},
 		"a percentile of 2":  {change: func(o *Options) { o.Rules.Memory.Upper = 2 }, want: "--recommendation-upper-bound-memory-percentile: "},

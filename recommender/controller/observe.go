@@ -22,6 +22,8 @@ type observer struct {
 	// horizontals are nil where none are read.
 	horizontals *horizontals
 	library     *library
+	// evictions are nil where no events are watched.
+	evictions *evictions
 }
 
 // Observe gathers everything that the decision on one object needs. What fails
@@ -42,6 +44,7 @@ func (o *observer) Observe(ctx context.Context, unit decision.Unit, now time.Tim
 	if s.Writer = twin; s.Writer == nil {
 		s.Writer = projectWriter(v.vpa)
 	}
+	s.Fetching = v.fetching
 	selector, err := o.targets.selector(ctx, unit.Namespace, s.VPA.Target)
 	if err != nil {
 		s.TargetError = err.Error()
@@ -56,5 +59,6 @@ func (o *observer) Observe(ctx context.Context, unit decision.Unit, now time.Tim
 		s.UsageError = err.Error()
 	}
 	s.Pods = projectRecords(pods, usage)
+	o.evictions.over(unit.Namespace, s.Pods)
 	return s, o.addForPolicy(ctx, v, &s, pods)
 }

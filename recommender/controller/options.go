@@ -29,6 +29,13 @@ type Options struct {
 	Ignored   []string
 	// MaxCPU and MaxMemory bound containers whose policy states no maximum.
 	MaxCPU, MaxMemory resource.QuantityValue
+	// Sidecars tells that native sidecars are containers like the others.
+	Sidecars bool
+	// ExternalMetrics is upstream's flag of another source of usage; only off is
+	// taken.
+	ExternalMetrics bool
+	// Prometheus is where history is with that storage.
+	Prometheus PrometheusOptions
 	// Features are the feature gates.
 	Features featureflag.Options
 	// Pacing bounds writes.
@@ -46,7 +53,7 @@ func NewOptions() *Options {
 	estimates := estimator.Estimates{Target: 0.9, Lower: 0.5, Upper: 0.95, Confidence: day, HalfLife: day, Round: 1}
 	return &Options{
 		Name: defaultName, Interval: time.Minute, GCInterval: 10 * time.Minute, CheckpointsTimeout: time.Minute, Workers: 10,
-		Features: featureflag.New(), Pacing: newPacing(),
+		Features: featureflag.New(), Prometheus: newPrometheusOptions(), Pacing: newPacing(),
 		Rules: estimator.Config{
 			Margin: 0.15, MinCPUMillicores: 25, MinMemoryMb: 250,
 			CPU: estimates, Memory: estimates,
@@ -63,6 +70,8 @@ const (
 	flagGCInterval         = "checkpoints-gc-interval"
 	flagCheckpointsTimeout = "checkpoints-timeout"
 	flagCheckpointPeriod   = "checkpoints-interval"
+	flagOnly               = "vpa-object-namespace"
+	flagIgnored            = "ignored-vpa-object-namespaces"
 	flagStorage            = "storage"
 	flagWorkers            = "update-worker-count"
 	flagMargin             = "recommendation-margin-fraction"
@@ -84,12 +93,15 @@ func (o *Options) AddFlags(fs *pflag.FlagSet) {
 	fs.DurationVar(&o.CheckpointsTimeout, flagCheckpointsTimeout, o.CheckpointsTimeout, "What writing one checkpoint may take.")
 	fs.DurationVar(&o.Rules.CheckpointPeriod, flagCheckpointPeriod, o.Rules.CheckpointPeriod,
 		"The time within which what was learned is in a checkpoint. Kills for memory and new peaks are written at once.")
-	fs.StringVar(&o.Storage, flagStorage, o.Storage, "Where history is kept. Only checkpoint is known, which empty means too.")
+	fs.StringVar(&o.Storage, flagStorage, o.Storage, "Where history is kept: checkpoint, which empty means too, or prometheus, which is read at the start and written nothing to.")
 	fs.IntVar(&o.Workers, flagWorkers, o.Workers, "How many VPAs are decided on at the same time.")
-	fs.StringVar(&o.Namespace, "vpa-object-namespace", o.Namespace, "The only namespace to look for VPAs in. Empty looks in all.")
-	fs.StringSliceVar(&o.Ignored, "ignored-vpa-object-namespaces", o.Ignored, "Namespaces whose VPAs are left alone, separated by commas.")
+	fs.StringVar(&o.Namespace, flagOnly, o.Namespace, "The only namespace to look for VPAs in. Empty looks in all.")
+	fs.StringSliceVar(&o.Ignored, flagIgnored, o.Ignored, "Namespaces whose VPAs are left alone, separated by commas.")
 	o.Pacing.addFlags(fs)
 	o.addEstimateFlags(fs)
+	o.addLearningFlags(fs)
+	o.Prometheus.addFlags(fs)
+	o.addUpstreamFlags(fs)
 }
 
 func (o *Options) addEstimateFlags(fs *pflag.FlagSet) {
@@ -135,8 +147,8 @@ func (o *Options) Validate() error {
 	if o.Name == "" {
 		return runtimeflags.Invalid(flagName, "must not be empty")
 	}
-	if o.Storage != "" && o.Storage != "checkpoint" {
-		return runtimeflags.Invalid(flagStorage, "%q is not served; history is kept in checkpoints", o.Storage)
+	if err := o.validateUpstream(); err != nil {
+		return err
 	}
 	if o.Workers < 1 {
 		return runtimeflags.Invalid(flagWorkers, "must be at least 1, is %d", o.Workers)
@@ -203,5 +215,9 @@ func (o *Options) validateEstimates() error {
 func (o *Options) rules() estimator.Config {
 	r := o.Rules
 	r.CPU.Max, r.Memory.Max = o.MaxCPU.MilliValue(), o.MaxMemory.Value()
+	r.PerVPAConfig = o.Features.Gates().PerVPAConfig
+	if o.Storage == storagePrometheus {
+		r.CheckpointPeriod = 0
+	}
 	return r
 }

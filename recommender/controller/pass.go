@@ -90,6 +90,8 @@ type visit struct {
 	// vpa is the object as it was last seen or written. It is shared and must not
 	// be changed.
 	vpa *vpav1.VerticalPodAutoscaler
+	// fetching says why the history is not at hand yet, empty where it is.
+	fetching string
 	// later tells that the status will be written outside of the turn, and written
 	// that it was.
 	later, written bool

@@ -52,6 +52,8 @@ type passes struct {
 	metrics *metrics
 	newPass func() *pass
 	forget  func(decision.Unit)
+	// past is nil where history is in checkpoints.
+	past *past
 
 	// departed tells that an object went since checkpoints were last looked at.
 	departed atomic.Bool
@@ -235,8 +237,12 @@ func (p *passes) turn(ctx context.Context, key types.NamespacedName, shared *pas
 		}
 	}()
 	unit, ok, err := p.unit(ctx, key, shared)
+	v := &visit{pass: shared}
+	if waiting := (*fetching)(nil); errors.As(err, &waiting) {
+		ok, err, v.fetching = true, nil, waiting.text
+	}
 	if err == nil && ok {
-		_, _, err = p.loop.Turn(withVisit(ctx, &visit{pass: shared}), unit)
+		_, _, err = p.loop.Turn(withVisit(ctx, v), unit)
 	}
 	switch {
 	case errors.Is(err, loop.ErrGone):

@@ -29,6 +29,8 @@ type podCache struct {
 	// killed hears of a pod of which a container was killed for memory, once for
 	// each kill. It must not block. Nil hears nothing.
 	killed func(*podRecord)
+	// sidecars tells that native sidecars are containers like the others.
+	sidecars bool
 
 	listed atomic.Bool
 	mu     sync.RWMutex
@@ -50,6 +52,8 @@ type podContainer struct {
 	// requests, in millicores and bytes.
 	image       unique.Handle[string]
 	cpu, memory int64
+	// ended tells that it was killed for memory and does not run again.
+	ended bool
 }
 
 // GetObjectMeta identifies the record as the object that it was made from.
@@ -140,25 +144,25 @@ func (c *podCache) knows(namespace, name string) bool {
 func (c *podCache) Transformer() cache.TransformFunc {
 	return func(o any) (any, error) {
 		if pod, ok := o.(*corev1.Pod); ok {
-			return recordPod(pod), nil
+			return recordPod(pod, c.sidecars), nil
 		}
 		return o, nil
 	}
 }
 
-func recordOf(o any) *podRecord {
+func (c *podCache) recordOf(o any) *podRecord {
 	switch o := o.(type) {
 	case *podRecord:
 		return o
 	case *corev1.Pod:
-		return recordPod(o)
+		return recordPod(o, c.sidecars)
 	}
 	return nil
 }
 
 // Add is called by the reflector.
 func (c *podCache) Add(o any) error {
-	if r := recordOf(o); r != nil {
+	if r := c.recordOf(o); r != nil {
 		c.mu.Lock()
 		before := c.put(r)
 		c.mu.Unlock()
@@ -172,7 +176,7 @@ func (c *podCache) Update(o any) error { return c.Add(o) }
 
 // Delete is called by the reflector.
 func (c *podCache) Delete(o any) error {
-	if r := recordOf(o); r != nil {
+	if r := c.recordOf(o); r != nil {
 		c.mu.Lock()
 		c.remove(r.namespace, r.name)
 		c.mu.Unlock()
@@ -187,7 +191,10 @@ func (c *podCache) Replace(all []any, _ string) error {
 	before := c.spaces
 	c.spaces = make(map[string]*podSpace, len(before))
 	for _, o := range all {
-		if r := recordOf(o); r != nil {
+		if r := c.recordOf(o); r != nil {
+			if space := before[r.namespace]; space != nil {
+				r.atKills(space.pods[r.name])
+			}
 			c.put(r)
 			if space := before[r.namespace]; space != nil && space.pods[r.name] != nil {
 				c.tell(space.pods[r.name], r)
@@ -218,6 +225,7 @@ func (c *podCache) tell(before, after *podRecord) {
 // put takes a record in and gives the one in whose place it comes.
 func (c *podCache) put(r *podRecord) *podRecord {
 	before := c.remove(r.namespace, r.name)
+	r.atKills(before)
 	space := c.spaces[r.namespace]
 	if space == nil {
 		space = &podSpace{pods: map[string]*podRecord{}, groups: map[unique.Handle[string]]*podGroup{}, byLabel: map[string][]*podGroup{}}

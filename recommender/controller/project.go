@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unique"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -21,6 +20,7 @@ func projectVPA(vpa *vpav1.VerticalPodAutoscaler) estimator.VPA {
 	out := estimator.VPA{Namespace: vpa.Namespace, Name: vpa.Name, UID: string(vpa.UID), Generation: vpa.Generation}
 	out.Target = projectTarget(vpa)
 	out.Passive = vertical.UpdateMode(vpa) == vpav1.UpdateModeOff
+	out.WholeCPU = wholeCPU(vpa.Annotations)
 	if vpa.Spec.ResourcePolicy != nil {
 		for i := range vpa.Spec.ResourcePolicy.ContainerPolicies {
 			out.Policies = append(out.Policies, projectPolicy(&vpa.Spec.ResourcePolicy.ContainerPolicies[i]))
@@ -54,7 +54,7 @@ func projectTarget(vpa *vpav1.VerticalPodAutoscaler) estimator.Target {
 func projectPolicy(p *vpav1.ContainerResourcePolicy) estimator.Policy {
 	out := estimator.Policy{
 		Container: p.ContainerName, Off: p.Mode != nil && *p.Mode == vpav1.ContainerScalingModeOff,
-		Min: amounts(p.MinAllowed), Max: amounts(p.MaxAllowed), Limited: p.ControlledResources != nil,
+		Min: amounts(p.MinAllowed), Max: amounts(p.MaxAllowed), Limited: p.ControlledResources != nil, Tuning: tuning(p),
 	}
 	if p.ControlledResources != nil {
 		for _, name := range *p.ControlledResources {
@@ -77,23 +77,6 @@ func amounts(list corev1.ResourceList) estimator.Amounts {
 }
 
 func pointer(v int64) *int64 { return &v }
-
-// recordPod takes over what is learned from a pod, beside its usage.
-func recordPod(pod *corev1.Pod) *podRecord {
-	out := &podRecord{namespace: pod.Namespace, name: pod.Name, labels: join(pod.Labels),
-		containers: make([]podContainer, len(pod.Spec.Containers))}
-	for i, c := range pod.Spec.Containers {
-		request := c.Resources.Requests[corev1.ResourceMemory]
-		out.containers[i] = podContainer{name: unique.Make(c.Name), Container: estimator.Container{Request: request.Value()},
-			image: unique.Make(imageName(c.Image)), cpu: c.Resources.Requests.Cpu().MilliValue(), memory: c.Resources.Requests.Memory().Value()}
-		for j := range pod.Status.ContainerStatuses {
-			if s := &pod.Status.ContainerStatuses[j]; s.Name == c.Name {
-				out.containers[i].Killed = killed(s)
-			}
-		}
-	}
-	return out
-}
 
 // oomKilled is the reason of a container that was killed for memory.
 const oomKilled = "OOMKilled"

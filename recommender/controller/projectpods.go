@@ -13,7 +13,7 @@ import (
 func projectPods(pods []*corev1.Pod, usage map[string]*metricsapi.PodMetrics) map[string]estimator.Pod {
 	records, measured := make([]*podRecord, len(pods)), usages{}
 	for i, pod := range pods {
-		records[i] = recordPod(pod)
+		records[i] = recordPod(pod, false)
 		if u := usage[pod.Name]; u != nil && !u.Timestamp.IsZero() {
 			measured[types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}] = reduceUsage(u)
 		}

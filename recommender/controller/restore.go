@@ -15,6 +15,9 @@ import (
 // restore puts the history of an object in place before its first turn: its own,
 // or that of another object of the same target.
 func (p *passes) restore(ctx context.Context, unit decision.Unit, shared *pass) error {
+	if p.past != nil {
+		return p.recall(ctx, unit)
+	}
 	key := keyOf(unit)
 	wrote, err := p.histories.settle(ctx, key)
 	if err != nil {

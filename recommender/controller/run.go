@@ -97,6 +97,8 @@ type controller struct {
 	policies       *policies.Cache
 	horizontals    *horizontals
 	policyStatuses *policyStatuses
+	// evictions are nil where no events are watched.
+	evictions *evictions
 	// ledger is nil without --ledger-dir.
 	ledger *writer
 }
@@ -143,6 +145,10 @@ func (c *controller) build(ctx context.Context, frame *component.Frame) error {
 		return err
 	}
 	c.pods = newPodCache(c.clients.typed, c.options.Namespace)
+	c.pods.sidecars = c.options.Sidecars
+	if c.evictions, err = newEvictions(c.clients.typed, c.options.Namespace); err != nil {
+		return err
+	}
 	if c.policies, err = policies.New(c.clients.own); err != nil {
 		return err
 	}
@@ -184,7 +190,7 @@ func (c *controller) assemble(ctx context.Context) error {
 		Actuator: &actuator{status: c.publisher.status, bounds: c.publisher.bounds},
 		Observer: &observer{
 			mode: string(c.flags.Mode), config: rules, vpas: c.vpas, pods: c.pods, policies: c.policies,
-			targets: targets, horizontals: c.horizontals, library: shelves,
+			evictions: c.evictions, targets: targets, horizontals: c.horizontals, library: shelves,
 		},
 	}
 	turning, err := component.NewLoop(ctx, config, c.ledger)
@@ -194,10 +200,12 @@ func (c *controller) assemble(ctx context.Context) error {
 	shelves.state = turning.State
 	c.passes = &passes{
 		vpas: c.vpas, policies: c.policies, targets: targets, loop: turning, histories: histories, bounds: c.publisher.bounds,
-		options: c.options, acts: c.flags.Mode.Acts(),
+		options: c.options, acts: c.flags.Mode.Acts() && c.options.Storage != storagePrometheus,
 		metrics: c.publisher.metrics, forget: c.publisher.forget, units: map[types.NamespacedName]decision.Unit{},
 	}
-	c.pods.killed = c.passes.wakeKilled
+	if err := c.assembleHistory(ctx, targets); err != nil {
+		return err
+	}
 	c.passes.newPass = func() *pass {
 		return &pass{
 			usage:    newOnce(usageOf(c.clients.usage, c.pods.knows)),
@@ -208,6 +216,22 @@ func (c *controller) assemble(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// assembleHistory joins what learns beside the passes.
+func (c *controller) assembleHistory(ctx context.Context, targets *targets) error {
+	c.pods.killed = c.passes.wakeKilled
+	var err error
+	if c.passes.past, err = pastOf(ctx, c.options); err != nil {
+		return err
+	}
+	if past := c.passes.past; past != nil {
+		past.pods, past.targets, past.wake = c.pods, targets, c.passes.wakeKey
+	}
+	if c.evictions == nil {
+		return nil
+	}
+	return c.evictions.tell(c.pods, c.passes.wakeKilled)
 }
 
 // listed are the caches that the work waits for.
@@ -235,7 +259,7 @@ func (c *controller) lead(ctx context.Context) error {
 // what it leaves alone.
 func (c *controller) work(frame *component.Frame) component.Work {
 	return component.Work{
-		Background: []func(context.Context){c.pods.run, c.vpas.run, c.policies.Run, c.horizontals.run},
+		Background: []func(context.Context){c.pods.run, c.evictions.run, c.vpas.run, c.policies.Run, c.horizontals.run},
 		Run:        c.lead,
 		Checks: []health.Check{
 			c.listed().Check(),

@@ -27,6 +27,9 @@ func rules() []rule {
 		{"guard/writer", guardWriter},
 		// Without the target's pods nothing new is learned.
 		{"target/pods", findPods},
+		// Without what was learned before nothing is learned or recommended: it would
+		// be lost.
+		{"history/fetch", fetchHistory},
 		// A new container may begin from the history of another.
 		{"start", startCold},
 		// Usage becomes history, and so do kills for memory.
@@ -63,8 +66,14 @@ type turn struct {
 	why      string
 	// conflict is the condition Conflict; its type is empty where there is none.
 	conflict decision.Condition
+	// fetching tells that what was learned before is not at hand.
+	fetching bool
 	// young are containers whose history is short, sorted.
 	young []string
+	// kills are remembered, by container.
+	kills map[string]killed
+	// atMaximum says of containers that they were killed with all that is allowed.
+	atMaximum []string
 }
 
 // Decide says what to recommend for one object. It is pure: the same snapshot
@@ -80,6 +89,9 @@ func Decide(s Snapshot, state State) Decision {
 	for _, r := range rules() {
 		t.rule = r.name
 		r.apply(t)
+		if t.fetching {
+			break
+		}
 	}
 	t.conclude()
 	t.show()
@@ -146,6 +158,13 @@ func findPods(t *turn) {
 	}
 }
 
+func fetchHistory(t *turn) {
+	if t.fetching = t.s.Fetching != ""; t.fetching {
+		t.step(FetchingHistory, t.s.Fetching)
+		t.condition(FetchingHistory, decision.True, FetchingHistory, t.s.Fetching)
+	}
+}
+
 func learnSamples(t *turn) {
 	samples := map[string]Samples{}
 	count := 0
@@ -176,41 +195,11 @@ func learnSamples(t *turn) {
 	t.step("Learned", fmt.Sprintf("%s of %s", plural(count, "new sample"), plural(len(samples), "pod")))
 }
 
-func learnKills(t *turn) {
-	kills := map[string]map[string]Kill{}
-	for _, name := range slices.Sorted(maps.Keys(t.s.Pods)) {
-		pod := t.s.Pods[name]
-		for _, container := range slices.Sorted(maps.Keys(pod.Containers)) {
-			c := pod.Containers[container]
-			w := t.after.Windows[name][container]
-			// A kill from before the last interval is in the history already, where
-			// it matters at all.
-			if c.Killed.IsZero() || !c.Killed.After(w.Killed) || t.s.Now.Sub(c.Killed) > t.s.Config.PeakInterval {
-				continue
-			}
-			if kills[name] == nil {
-				kills[name] = map[string]Kill{}
-			}
-			kills[name][container] = Kill{At: c.Killed, Request: c.Request}
-			t.step("OOMKilled", fmt.Sprintf("%s of pod %s was killed for memory at %s with a request of %s: it is to have more",
-				container, name, clockTime(c.Killed), Quantity(Memory, c.Request)))
-		}
-	}
-	if len(kills) == 0 {
-		return
-	}
-	t.learn(func(d *Delta) { d.Kills = kills })
-}
-
 // learn adds to the delta and folds it anew, so that what is shown is made from
 // just the state that Commit makes.
 func (t *turn) learn(add func(*Delta)) {
-	c := t.s.Config
-	t.d.Observed.Learning = &Learning{
-		CPUHalfLife: c.CPU.HalfLife, MemoryHalfLife: c.Memory.HalfLife,
-		PeakInterval: c.PeakInterval, OOMRatio: c.OOMRatio, OOMBytes: c.OOMBytes,
-		Decay: t.decay(),
-	}
+	learning := t.learning()
+	t.d.Observed.Learning = &learning
 	add(&t.d.Observed)
 	t.after = Apply(t.state, t.d.Observed)
 }
@@ -224,9 +213,8 @@ func forget(t *turn) {
 			}
 		}
 	}
-	kept := t.s.Config.PeakInterval * time.Duration(t.s.Config.PeakIntervals)
 	for _, container := range slices.Sorted(maps.Keys(t.after.Learned)) {
-		last := t.after.Learned[container].seen()
+		last, kept := t.after.Learned[container].seen(), t.kept(container)
 		if !last.IsZero() && t.s.Now.Sub(last) >= kept {
 			t.d.Observed.Expired = append(t.d.Observed.Expired, container)
 			t.step("Expired", fmt.Sprintf("%s: its last sample is older than %s: its history is dropped", container, kept))

@@ -82,8 +82,14 @@ const (
 	RecommendationProvided = "RecommendationProvided"
 	LowConfidence          = "LowConfidence"
 	NoPodsMatched          = "NoPodsMatched"
-	ConfigUnsupported      = "ConfigUnsupported"
-	ConfigDeprecated       = "ConfigDeprecated"
+	// FetchingHistory is True while what was learned before is not at hand, and
+	// absent otherwise. Upstream has the type and never sets it.
+	FetchingHistory   = "FetchingHistory"
+	ConfigUnsupported = "ConfigUnsupported"
+	ConfigDeprecated  = "ConfigDeprecated"
+	// OOMAtMaximum is True while a container was lately killed for memory with the
+	// most that its policy or the flags allow, and absent otherwise.
+	OOMAtMaximum = "QuartetOOMAtMaximum"
 	// Acting is False while another recommender writes the object, and absent
 	// otherwise.
 	Acting = "QuartetActing"

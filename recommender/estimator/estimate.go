@@ -21,6 +21,7 @@ const (
 // estimate makes the recommendation from the history.
 func estimate(t *turn) {
 	names := t.containers()
+	t.kills = t.remembered()
 	var to Recommendation
 	for _, name := range names {
 		e := estimation{t: t, container: name, learned: t.after.Learned[name], policy: t.policy(name), containers: len(names)}
@@ -83,7 +84,7 @@ func (e *estimation) recommend() (ContainerRecommendation, bool) {
 			given++
 		}
 	}
-	if given > 0 && e.confidence(e.t.s.Config.CPU.Confidence) < 1 {
+	if given > 0 && e.confidence(e.t.fullAfter()) < 1 {
 		e.t.young = append(e.t.young, e.container)
 	}
 	return out, given > 0 || controlled == 0
@@ -124,20 +125,10 @@ func (e *estimation) resource(name string, out *ContainerRecommendation) bool {
 		Message: fmt.Sprintf("the p%s of %s", percent(s.config.Target), what(name))})
 	target = e.margin(s, target)
 	target = e.floor(s, target)
-	uncapped := round(target, s.config.Round)
-	if uncapped != target {
-		e.step(name, uncapped, decision.Step{Rule: "target/round", In: amountText(name, target), Reason: "Rounded",
-			Message: "rounded up to a multiple of " + amountText(name, s.config.Round)})
-	}
-	capped := e.cap(name, uncapped)
-	policy := decision.Step{Rule: "target/policy", In: amountText(name, uncapped)}
-	switch {
-	case capped > uncapped:
-		policy.Reason, policy.Message = "CappedToMin", "raised to the policy's minAllowed"
-		e.step(name, capped, policy)
-	case capped < uncapped:
-		policy.Reason, policy.Message = "CappedToMax", "held at the most that is allowed"
-		e.step(name, capped, policy)
+	uncapped := e.shape(s, target)
+	capped := e.capTarget(name, uncapped)
+	if name == Memory {
+		e.explainKills(capped)
 	}
 	lower := e.bound(s, bound{"bound/lower", s.config.Lower, lowerMultiplier, lowerExponent})
 	upper := e.bound(s, bound{"bound/upper", s.config.Upper, upperMultiplier, upperExponent})
@@ -205,7 +196,7 @@ func (e *estimation) bound(s series, b bound) int64 {
 	confidence := e.confidence(s.config.Confidence)
 	factor := math.Pow(1+b.multiplier/confidence, b.exponent)
 	estimated := max(scaled(wide, factor), s.floor)
-	out := e.cap(s.name, round(estimated, s.config.Round))
+	out := e.cap(s.name, e.rounded(s, estimated))
 	e.step(s.name, out, decision.Step{Rule: b.rule, In: amountText(s.name, base), Reason: "Confidence",
 		Message: fmt.Sprintf("the p%s with the margin, times %s for a confidence of %s", percent(b.percentile), short(factor), short(confidence))})
 	return out
@@ -230,16 +221,8 @@ func (e *estimation) cap(name string, v int64) int64 {
 	if least := e.policy.Min.Of(name); least != nil && *least > 0 {
 		v = max(v, *least)
 	}
-	most := e.policy.Max.Of(name)
-	if most == nil {
-		flag := e.t.s.Config.Memory.Max
-		if name == CPU {
-			flag = e.t.s.Config.CPU.Max
-		}
-		most = &flag
-	}
-	if *most > 0 {
-		v = min(v, *most)
+	if most := e.t.most(name, e.container).amount; most > 0 {
+		v = min(v, most)
 	}
 	return v
 }
@@ -248,13 +231,6 @@ func (e *estimation) cap(name string, v int64) int64 {
 func (e *estimation) step(name string, out int64, s decision.Step) {
 	s.Out, s.Message = amountText(name, out), e.container+" "+name+": "+s.Message
 	e.t.d.Steps = append(e.t.d.Steps, s)
-}
-
-func round(v, multiple int64) int64 {
-	if multiple <= 1 || v == 0 {
-		return v
-	}
-	return int64(math.Ceil(float64(v)/float64(multiple))) * multiple
 }
 
 func what(name string) string {

@@ -115,7 +115,7 @@ func (l *learner) samples(pods map[string]Samples) {
 				l.addCPU(&w, learned, *usage.CPU, at)
 			}
 			if usage.Memory != nil && *usage.Memory >= 0 && !at.Before(w.LastMemory) {
-				if l.addMemory(&w, learned, *usage.Memory, at) {
+				if l.addMemory(&w, learned, peak{*usage.Memory, at, l.config.of(container).PeakInterval}) {
 					w.Peak = *usage.Memory
 				}
 			}
@@ -140,9 +140,17 @@ func (l *learner) addCPU(w *Window, learned *Learned, milli int64, at time.Time)
 	learned.Samples++
 }
 
+// peak is one usage that may be the highest of an interval of that length.
+type peak struct {
+	bytes    int64
+	at       time.Time
+	interval time.Duration
+}
+
 // addMemory holds one usage against the interval's peak and tells whether it is
 // the new one. The peak stands in the histogram at the interval's end.
-func (l *learner) addMemory(w *Window, learned *Learned, bytes int64, at time.Time) bool {
+func (l *learner) addMemory(w *Window, learned *Learned, p peak) bool {
+	bytes, at := p.bytes, p.at
 	w.LastMemory = at
 	if w.End.IsZero() {
 		w.End = at
@@ -154,8 +162,7 @@ func (l *learner) addMemory(w *Window, learned *Learned, bytes int64, at time.Ti
 		}
 		l.memory.Subtract(&learned.Memory, float64(highest), peakWeight, w.End)
 	} else {
-		interval := l.config.PeakInterval
-		w.End = w.End.Add(at.Sub(w.End).Truncate(interval) + interval)
+		w.End = w.End.Add(at.Sub(w.End).Truncate(p.interval) + p.interval)
 		w.Peak, w.OOMPeak = 0, 0
 	}
 	l.memory.Add(&learned.Memory, float64(bytes), peakWeight, w.End)
@@ -170,11 +177,11 @@ func (l *learner) kills(pods map[string]map[string]Kill) {
 		l.to.Windows[pod] = windows
 		for _, container := range slices.Sorted(maps.Keys(pods[pod])) {
 			kill, w := pods[pod][container], windows[container]
-			w.Killed = kill.At
-			if w.LastMemory.IsZero() || !kill.At.Before(w.LastMemory.Add(-l.config.PeakInterval)) {
-				had := max(kill.Request, w.Peak)
-				needed := max(had+amount(l.config.OOMBytes), scaled(had, l.config.OOMRatio))
-				if l.addMemory(&w, l.learned(container), needed, kill.At) {
+			w.Killed, w.KilledWith = kill.At, kill.Request
+			config := l.config.of(container)
+			if w.LastMemory.IsZero() || !kill.At.Before(w.LastMemory.Add(-config.PeakInterval)) {
+				needed := kill.needs(w.Peak, config)
+				if l.addMemory(&w, l.learned(container), peak{needed, kill.At, config.PeakInterval}) {
 					w.OOMPeak = needed
 				}
 			}

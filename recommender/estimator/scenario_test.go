@@ -85,10 +85,25 @@ func (s *scene) word(words []string) error {
 		c := pod.Containers[words[2]]
 		c.Killed = s.snapshot.Now
 		pod.Containers[words[2]] = c
+	case "held":
+		return s.held(words[1], words[2], words[3:])
+	case "evict":
+		return s.evict(words[1], words[2], words[3])
+	case "flag":
+		c := &s.snapshot.Config
+		on := map[string]*bool{"count-limit": &c.OOMCountLimit, "stop-at-max": &c.OOMStopAtMax, "humanize": &c.Humanize,
+			"per-vpa-config": &c.PerVPAConfig, "whole-cpu": &c.WholeCPU}[words[1]]
+		*on = true
+	case "whole":
+		s.snapshot.VPA.WholeCPU = words[1:]
+	case "nopolicy":
+		s.snapshot.VPA.Policies = nil
 	case "policy":
 		return s.policy(words[1], words[2:])
 	case "target":
 		s.snapshot.TargetError = strings.TrimPrefix(rest, "ok")
+	case "fetching":
+		s.snapshot.Fetching = strings.TrimPrefix(rest, "ok")
 	case "usage":
 		s.snapshot.UsageError = strings.TrimPrefix(rest, "ok")
 	case "mode":
@@ -183,6 +198,10 @@ func (s *scene) policy(container string, words []string) error {
 			p.Off = true
 		case "only":
 			p.Limited, p.Controlled = true, []string{value}
+		case "oom", "peak":
+			if err := tune(&p.Tuning, key, value); err != nil {
+				return err
+			}
 		case "min", "max":
 			a, err := parseAmounts([]string{name + "=" + value})
 			if err != nil {
@@ -199,6 +218,53 @@ func (s *scene) policy(container string, words []string) error {
 	}
 	s.snapshot.VPA.Policies = append(s.snapshot.VPA.Policies, p)
 	return nil
+}
+
+// held is what a container requests and is held to from now on.
+func (s *scene) held(pod, container string, words []string) error {
+	c := s.snapshot.Pods[pod].Containers[container]
+	for _, word := range words {
+		name, value, _ := strings.Cut(word, "=")
+		q, err := resource.ParseQuantity(value)
+		if err != nil {
+			return err
+		}
+		if name == "limit" {
+			c.Limit = q.Value()
+		} else {
+			c.Request = q.Value()
+		}
+	}
+	s.snapshot.Pods[pod].Containers[container] = c
+	return nil
+}
+
+func (s *scene) evict(pod, container, memory string) error {
+	q, err := resource.ParseQuantity(memory)
+	if err != nil {
+		return err
+	}
+	c := s.snapshot.Pods[pod].Containers[container]
+	c.Evicted = &Kill{At: s.snapshot.Now, Request: q.Value()}
+	s.snapshot.Pods[pod].Containers[container] = c
+	return nil
+}
+
+// tune sets one field of the alpha feature PerVPAConfig.
+func tune(t *Tuning, key, value string) error {
+	number, err := strconv.ParseFloat(value, 64)
+	interval, errInterval := time.ParseDuration(value)
+	switch key {
+	case "oom-ratio":
+		t.OOMRatio = &number
+	case "oom-bytes":
+		t.OOMBytes = &number
+	case "peak-intervals":
+		t.PeakIntervals = int64(number)
+	case "peak-interval":
+		t.PeakInterval, err = interval, errInterval
+	}
+	return err
 }
 
 func (s *scene) writer(words []string) {

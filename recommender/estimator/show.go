@@ -2,6 +2,7 @@ package estimator
 
 import (
 	"slices"
+	"time"
 
 	"github.com/quartet-autoscaling/quartet/internal/decision"
 )
@@ -14,6 +15,8 @@ func (t *turn) conclude() {
 		t.d.Reason, t.d.Message = ReasonPolicyOff, t.s.Policy.Source()+": "+textOff
 	case t.withheld:
 		t.d.Reason, t.d.Message = ReasonOtherWriter, t.why
+	case t.fetching:
+		t.d.Reason, t.d.Message = FetchingHistory, t.s.Fetching
 	case len(t.d.To) == 0:
 		t.d.Reason, t.d.Message = ReasonNoSamples, "no container has a sample yet"
 		if !t.matched {
@@ -41,9 +44,12 @@ func (t *turn) show() {
 	case t.withheld:
 		t.d.Status.Scope = ScopeConditions
 		t.d.Conditions = slices.DeleteFunc(t.d.Conditions, func(c decision.Condition) bool { return c.Type != Acting })
+	case t.fetching:
+		t.d.Status.Scope = ScopeConditions
 	default:
 		t.provided()
 		t.confidence()
+		t.maximum()
 		t.begun()
 		if t.conflict.Type != "" {
 			t.d.Conditions = append(t.d.Conditions, t.conflict)
@@ -64,12 +70,18 @@ func (t *turn) provided() {
 	}
 }
 
+// fullAfter is the length of history from which both resources' bounds are no
+// wider than they have to be.
+func (t *turn) fullAfter() time.Duration {
+	return max(t.s.Config.CPU.Confidence, t.s.Config.Memory.Confidence)
+}
+
 // confidence says which containers have so short a history that their bounds
 // are still wide. The message changes only when the containers do.
 func (t *turn) confidence() {
 	if len(t.young) > 0 {
 		t.condition(LowConfidence, decision.True, "ShortHistory",
-			"less than "+t.s.Config.CPU.Confidence.String()+" of samples for "+list(t.young)+": the bounds are wide")
+			"less than "+t.fullAfter().String()+" of samples for "+list(t.young)+": the bounds are wide")
 	}
 }
 
@@ -93,7 +105,8 @@ func (t *turn) withdraw() {
 		owned = append(owned, Recommends)
 	}
 	if t.d.Status.Scope == ScopeAll {
-		owned = append(owned, NoPodsMatched, ConfigUnsupported, ConfigDeprecated, LowConfidence, ColdStart, Conflict)
+		owned = append(owned, FetchingHistory, NoPodsMatched, ConfigUnsupported, ConfigDeprecated, LowConfidence, OOMAtMaximum,
+			ColdStart, Conflict)
 	}
 	for _, kind := range owned {
 		holds := slices.ContainsFunc(t.d.Conditions, func(c decision.Condition) bool { return c.Type == kind })

@@ -18,6 +18,9 @@ type Snapshot struct {
 	Policy *verticalpolicy.Recommender `json:"policy,omitempty"`
 	// Writer is another recommender that is at work, where there is one.
 	Writer *Writer `json:"writer,omitempty"`
+	// Fetching tells why what was learned before is not at hand yet: nothing is
+	// learned or recommended without it.
+	Fetching string `json:"fetching,omitempty"`
 	// TargetError tells why the target's pods are not known.
 	TargetError string `json:"targetError,omitempty"`
 	// UsageError tells why no usage is known.
@@ -54,6 +57,16 @@ type Config struct {
 	// given more than it had: by the ratio, and by as many bytes at least.
 	OOMRatio float64 `json:"oomRatio"`
 	OOMBytes float64 `json:"oomBytes"`
+	// OOMCountLimit tells that the limit of a container that was killed counts as
+	// what it had. OOMStopAtMax tells that a kill asks for no more than is allowed.
+	OOMCountLimit bool `json:"oomCountLimit,omitempty"`
+	OOMStopAtMax  bool `json:"oomStopAtMax,omitempty"`
+	// PerVPAConfig is the feature gate: policies' Tuning counts. WholeCPU tells that
+	// objects may ask for CPU in whole cores.
+	PerVPAConfig bool `json:"perVPAConfig,omitempty"`
+	WholeCPU     bool `json:"wholeCPU,omitempty"`
+	// Humanize tells that memory is cut to two decimals of its binary unit.
+	Humanize bool `json:"humanize,omitempty"`
 	// CheckpointPeriod is the time within which what was learned is to be in a
 	// checkpoint; 0 writes none.
 	CheckpointPeriod time.Duration `json:"checkpointPeriod,omitempty"`
@@ -89,6 +102,9 @@ type VPA struct {
 	Passive bool `json:"passive,omitempty"`
 	// Policies are spec.resourcePolicy.containerPolicies in their order.
 	Policies []Policy `json:"policies,omitempty"`
+	// WholeCPU are the containers whose CPU is to be rounded up to whole cores,
+	// sorted.
+	WholeCPU []string `json:"wholeCPU,omitempty"`
 	// Recommended is what the status recommends.
 	Recommended Recommendation `json:"recommended,omitempty"`
 	// Conditions are the types of conditions that the status shows, sorted.
@@ -112,6 +128,8 @@ type Policy struct {
 	// both are.
 	Limited    bool     `json:"limited,omitempty"`
 	Controlled []string `json:"controlled,omitempty"`
+	// Tuning is in place of the flags, where the feature gate is on.
+	Tuning Tuning `json:"tuning,omitzero"`
 }
 
 // Pod is one pod's containers and what they were measured to use.
@@ -125,14 +143,18 @@ type Pod struct {
 type Container struct {
 	// Usage is CPU in millicores and memory in bytes.
 	Usage Amounts `json:"usage,omitzero"`
-	// Request is the memory that it requests, in bytes.
-	Request int64 `json:"request,omitempty"`
+	// Killed is when it was last killed for memory. Request and Limit are the
+	// memory that it requested and was held to then, in bytes; 0 is none.
+	Killed  time.Time `json:"killed,omitzero"`
+	Request int64     `json:"request,omitempty"`
+	Limit   int64     `json:"limit,omitempty"`
+	// Evicted is when its pod was evicted from a node that ran out of memory, with
+	// what the container used then as the request.
+	Evicted *Kill `json:"evicted,omitempty"`
 	// Requests are what it requests, and there where the policy bounds.
 	Requests Amounts `json:"requests,omitzero"`
 	// Image is without tag and digest, and there where the policy has coldStart.
 	Image string `json:"image,omitempty"`
-	// Killed is when it was last killed for memory.
-	Killed time.Time `json:"killed,omitzero"`
 }
 
 // Writer is another recommender. AfterUs tells that it wrote this object after

@@ -50,6 +50,8 @@ type Window struct {
 	OOMPeak int64 `json:"oomPeak,omitempty"`
 	// Killed is the last kill for memory that was learned.
 	Killed time.Time `json:"killed,omitzero"`
+	// KilledWith is what the container requested then, in bytes.
+	KilledWith int64 `json:"killedWith,omitempty"`
 }
 
 // Delta moves the state. Absent fields move nothing.
@@ -83,6 +85,9 @@ type Learning struct {
 	// Decay is present where a history has, or is to have, half-lives that are not
 	// those of the flags.
 	Decay *Decay `json:"decay,omitempty"`
+	// Own are in place of it for single containers, by name; "*" are all that have
+	// none.
+	Own map[string]Tuning `json:"own,omitempty"`
 }
 
 // Samples are one pod's usage at a time, by container.
@@ -91,10 +96,13 @@ type Samples struct {
 	Containers map[string]Amounts `json:"containers"`
 }
 
-// Kill is one kill for memory, of a container that requested so many bytes.
+// Kill is one kill for memory, of a container that requested so many bytes. Limit
+// is what it was held to, and Most what a kill may ask for, where these count.
 type Kill struct {
 	At      time.Time `json:"at"`
 	Request int64     `json:"request,omitempty"`
+	Limit   int64     `json:"limit,omitempty"`
+	Most    int64     `json:"most,omitempty"`
 }
 
 // Commit folds a decision and its outcome into a new state.

@@ -2,6 +2,7 @@ package estimator
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -9,9 +10,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	vpav1 "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/apis/autoscaling.k8s.io/v1"
+	"k8s.io/autoscaler/vertical-pod-autoscaler/pkg/features"
 	"k8s.io/autoscaler/vertical-pod-autoscaler/pkg/recommender/logic"
 	"k8s.io/autoscaler/vertical-pod-autoscaler/pkg/recommender/model"
 	vpautil "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/utils/vpa"
@@ -36,6 +39,9 @@ var upstreamID = model.VpaID{Namespace: "shop", VpaName: "orders"}
 func newUpstream(t *testing.T, c Config, policies []Policy) *upstream {
 	t.Helper()
 	u := &upstream{cluster: model.NewClusterState(time.Hour), policy: &vpav1.PodResourcePolicy{}}
+	if err := features.MutableFeatureGate.Set("PerVPAConfig=true"); err != nil {
+		t.Fatal(err)
+	}
 	u.logic = logic.CreatePodResourceRecommender(logic.RecommendationConfig{
 		SafetyMarginFraction: c.Margin, PodMinCPUMillicores: c.MinCPUMillicores, PodMinMemoryMb: c.MinMemoryMb,
 		TargetCPUPercentile: c.CPU.Target, LowerBoundCPUPercentile: c.CPU.Lower, UpperBoundCPUPercentile: c.CPU.Upper,
@@ -55,6 +61,15 @@ func newUpstream(t *testing.T, c Config, policies []Policy) *upstream {
 				names = append(names, corev1.ResourceName(name))
 			}
 			policy.ControlledResources = &names
+		}
+		if own := p.Tuning; own.set() {
+			policy.OOMBumpUpRatio, policy.OOMMinBumpUp = milli(own.OOMRatio), milli(own.OOMBytes)
+			if own.PeakInterval > 0 {
+				policy.MemoryAggregationIntervalSeconds = pointer(int32(own.PeakInterval / time.Second))
+			}
+			if own.PeakIntervals > 0 {
+				policy.MemoryAggregationIntervalCount = &own.PeakIntervals
+			}
 		}
 		u.policy.ContainerPolicies = append(u.policy.ContainerPolicies, policy)
 	}
@@ -109,7 +124,7 @@ func (u *upstream) learned() model.ContainerNameToAggregateStateMap {
 }
 
 // recommend does what upstream's main loop does with the history.
-func (u *upstream) recommend(t *testing.T, c Config) Recommendation {
+func (u *upstream) recommend(t *testing.T, c Config, whole []string) Recommendation {
 	t.Helper()
 	on := model.ContainerNameToAggregateStateMap{}
 	for name, state := range u.learned() {
@@ -121,7 +136,12 @@ func (u *upstream) recommend(t *testing.T, c Config) Recommendation {
 		on[name] = state
 	}
 	list := logic.MapToListOfRecommendedContainerResources(u.logic.GetRecommendedPodResources(on),
-		logic.RecommendationFormat{RoundCPUMillicores: int(c.CPU.Round), RoundMemoryBytes: int(c.Memory.Round)})
+		logic.RecommendationFormat{RoundCPUMillicores: int(c.CPU.Round), RoundMemoryBytes: int(c.Memory.Round), HumanizeMemory: c.Humanize})
+	for _, r := range list.ContainerRecommendations {
+		if slices.Contains(whole, r.ContainerName) {
+			wholeCores(r.Target, r.LowerBound, r.UpperBound, r.UncappedTarget)
+		}
+	}
 	capped, err := vpautil.ApplyVPAPolicy(list, u.policy, resourceList(Amounts{CPU: &c.CPU.Max, Memory: &c.Memory.Max}))
 	if err != nil {
 		t.Fatal(err)
@@ -132,6 +152,17 @@ func (u *upstream) recommend(t *testing.T, c Config) Recommendation {
 			Lower: amountsOf(r.LowerBound), Upper: amountsOf(r.UpperBound), Uncapped: amountsOf(r.UncappedTarget)})
 	}
 	return out
+}
+
+// wholeCores does what upstream's post-processor does. Its package needs another
+// version of the Prometheus client than ours.
+func wholeCores(lists ...corev1.ResourceList) {
+	for _, list := range lists {
+		if q, set := list[corev1.ResourceCPU]; set {
+			q.RoundUp(0)
+			list[corev1.ResourceCPU] = q
+		}
+	}
 }
 
 func resourceList(a Amounts) corev1.ResourceList {
@@ -173,7 +204,7 @@ func TestEqualsUpstream(t *testing.T) {
 			state = Commit(state, d, decision.Outcome{Result: decision.Succeeded})
 			shown = d.To
 			u.learn(s, known)
-			want := u.recommend(t, w.config)
+			want := u.recommend(t, w.config, w.whole)
 			if diff := cmp.Diff(want, d.To); diff != "" {
 				t.Fatalf("seed %d at %s (-upstream +ours):\n%s", seed, s.Now, diff)
 			}
@@ -182,6 +213,35 @@ func TestEqualsUpstream(t *testing.T) {
 	}
 	if compared < 10*scenarios {
 		t.Errorf("only %d recommendations were compared", compared)
+	}
+}
+
+// TestRecallsAsUpstream gives the usage of the past to both recommenders.
+func TestRecallsAsUpstream(t *testing.T) {
+	for seed := range uint64(60) {
+		w := newWorld(seed)
+		u := newUpstream(t, w.config, w.policies)
+		past := map[string]map[string][]Usage{}
+		var last Snapshot
+		for range 1 + w.random.IntN(200) {
+			last = w.pass()
+			for name, pod := range last.Pods {
+				if past[name] == nil {
+					past[name] = map[string][]Usage{}
+				}
+				for container, c := range pod.Containers {
+					past[name][container] = append(past[name][container], Usage{At: pod.Sampled, Amounts: c.Usage})
+					c.Killed = time.Time{}
+					pod.Containers[container] = c
+				}
+			}
+			u.learn(last, map[string]time.Time{})
+		}
+		// The last usage comes again and counts no second time.
+		d := Decide(last, Recall(past, w.config.Learning(w.policies)))
+		if diff := cmp.Diff(u.recommend(t, w.config, w.whole), d.To); diff != "" {
+			t.Fatalf("seed %d (-upstream +ours):\n%s", seed, diff)
+		}
 	}
 }
 
@@ -219,6 +279,8 @@ type world struct {
 	killed   map[string]time.Time
 	// containers are those of every pod.
 	containers []string
+	// whole are those whose CPU is to be whole.
+	whole []string
 }
 
 func newWorld(seed uint64) *world {
@@ -243,6 +305,11 @@ func newWorld(seed uint64) *world {
 			w.policies = append(w.policies, w.policy(name))
 		}
 	}
+	w.config.PerVPAConfig, w.config.WholeCPU = true, true
+	w.config.Humanize = r.IntN(4) == 0
+	if r.IntN(3) == 0 {
+		w.whole = w.containers[:1]
+	}
 	return w
 }
 
@@ -258,7 +325,23 @@ func (w *world) policy(container string) Policy {
 	if r.IntN(3) == 0 {
 		p.Limited, p.Controlled = true, [][]string{{CPU}, {Memory}, {CPU, Memory}, nil}[r.IntN(4)]
 	}
+	if r.IntN(2) == 0 {
+		p.Tuning = Tuning{PeakInterval: time.Duration(10+r.IntN(3000)) * time.Minute}
+	}
+	if r.IntN(2) == 0 {
+		p.Tuning.OOMRatio, p.Tuning.OOMBytes = pointer(float64(1000+r.IntN(3000))/1000), pointer(float64(r.Int64N(1e9)))
+	}
 	return p
+}
+
+func pointer[T any](v T) *T { return &v }
+
+// milli is a quantity of thousandths, nil for what is unset.
+func milli(v *float64) *resource.Quantity {
+	if v == nil {
+		return nil
+	}
+	return resource.NewMilliQuantity(int64(math.Round(*v*1000)), resource.DecimalSI)
 }
 
 // pass moves on and measures. Now and then a container is killed for memory.
@@ -266,7 +349,7 @@ func (w *world) pass() Snapshot {
 	r := w.random
 	w.now = w.now.Add([]time.Duration{time.Minute, time.Minute, 10 * time.Minute, 3 * time.Hour, 30 * time.Hour}[r.IntN(5)])
 	s := Snapshot{Now: w.now, Mode: ModeAuto, Config: w.config, Pods: map[string]Pod{},
-		VPA: VPA{Namespace: "shop", Name: "orders", UID: "u1", Policies: w.policies}}
+		VPA: VPA{Namespace: "shop", Name: "orders", UID: "u1", Policies: w.policies, WholeCPU: w.whole}}
 	for _, name := range w.pods {
 		pod := Pod{Sampled: w.now.Add(-time.Duration(r.IntN(30)) * time.Second), Containers: map[string]Container{}}
 		for _, c := range w.containers {
