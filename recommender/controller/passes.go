@@ -321,7 +321,9 @@ func (p *passes) clean(ctx context.Context, now time.Time) (waiting int) {
 	c := &cleaner{
 		checkpoints: p.histories.checkpoints, namespace: p.options.Namespace, grace: p.options.Pacing.GCGrace,
 		limit: p.histories.queue.limit,
-		gone:  func(namespace, vpa string) bool { return p.vpas.any(namespace, vpa) == nil },
+		gone: func(namespace, vpa string) bool {
+			return p.vpas.any(namespace, vpa) == nil && !slices.Contains(p.options.Ignored, namespace)
+		},
 	}
 	waiting, err := c.clean(ctx, now)
 	if err != nil && ctx.Err() == nil {

@@ -187,11 +187,13 @@ func sanitized(selector labels.Selector) labels.Selector {
 
 // pastOf is the past that the flags ask for, nil where history is kept in
 // checkpoints. It lacks the caches.
-func pastOf(life context.Context, o *Options) (*past, error) {
+func pastOf(life context.Context, o *Options, m *objectMetrics) (*past, error) {
 	if o.Storage != storagePrometheus {
 		return nil, nil
 	}
-	reader, err := history.New(o.Prometheus.resolved())
+	config := o.Prometheus.resolved()
+	config.Through = m.transport
+	reader, err := history.New(config)
 	if err != nil {
 		return nil, fmt.Errorf("read the history from Prometheus: %w", err)
 	}

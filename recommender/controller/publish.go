@@ -44,6 +44,7 @@ func (p *publisher) Publish(ctx context.Context, d estimator.Decision, o decisio
 	if v.vpa == nil {
 		return
 	}
+	p.metrics.upstream.observe(v.vpa, d, o)
 	if p.bounds != nil && !v.later {
 		p.bounds.done(d.Unit)
 	}

@@ -208,7 +208,7 @@ func (c *controller) assemble(ctx context.Context) error {
 	}
 	c.passes.newPass = func() *pass {
 		return &pass{
-			usage:    newOnce(usageOf(c.clients.usage, c.pods.knows)),
+			usage:    newOnce(c.publisher.metrics.upstream.counted(usageOf(c.clients.usage, c.pods.knows))),
 			archives: newOnce(histories.checkpoints.load), everything: newOnce(histories.checkpoints.loadAll),
 			targets: newOnce(c.passes.byTarget),
 			images:  newOnce(shelves.images),
@@ -221,8 +221,9 @@ func (c *controller) assemble(ctx context.Context) error {
 // assembleHistory joins what learns beside the passes.
 func (c *controller) assembleHistory(ctx context.Context, targets *targets) error {
 	c.pods.killed = c.passes.wakeKilled
+	c.publisher.metrics.histories.Store(c.passes.histories)
 	var err error
-	if c.passes.past, err = pastOf(ctx, c.options); err != nil {
+	if c.passes.past, err = pastOf(ctx, c.options, c.publisher.metrics.upstream); err != nil {
 		return err
 	}
 	if past := c.passes.past; past != nil {

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,6 +17,9 @@ type metrics struct {
 	decisions *prometheus.CounterVec
 	objects   prometheus.Gauge
 	waiting   *prometheus.GaugeVec
+	upstream  *objectMetrics
+	// histories are what containers are counted by, once they are there.
+	histories atomic.Pointer[histories]
 
 	mu    sync.Mutex
 	known map[decision.Unit]bool
@@ -40,12 +44,22 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		}, []string{"of"}),
 		known: map[decision.Unit]bool{},
 	}
-	for _, c := range []prometheus.Collector{m.passes, m.decisions, m.objects, m.waiting} {
+	aggregates := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Subsystem: subsystem, Name: "aggregate_container_states_count", Help: "Containers that something is known of.",
+	}, func() float64 {
+		if h := m.histories.Load(); h != nil {
+			return h.containers()
+		}
+		return 0
+	})
+	for _, c := range []prometheus.Collector{m.passes, m.decisions, m.objects, m.waiting, aggregates} {
 		if err := registry.Register(c); err != nil {
 			return nil, err
 		}
 	}
-	return m, nil
+	var err error
+	m.upstream, err = newObjectMetrics(registry)
+	return m, err
 }
 
 func (m *metrics) passed(took time.Duration) {
@@ -70,5 +84,6 @@ func (m *metrics) forget(unit decision.Unit) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.known, unit)
+	m.upstream.count(unit, nil)
 	m.objects.Set(float64(len(m.known)))
 }

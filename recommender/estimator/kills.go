@@ -62,8 +62,9 @@ func (t *turn) kill(pod, container string, learning Learning) (Kill, bool) {
 	if most := t.most(Memory, container); t.s.Config.OOMStopAtMax && most.amount > 0 {
 		kill.Most = most.amount
 	}
+	kill.Asked = kill.needs(w.Peak, learning)
 	t.d.Steps = append(t.d.Steps, decision.Step{
-		Rule: t.rule, In: amountText(Memory, max(kill.Request, kill.Limit, w.Peak)), Out: amountText(Memory, kill.needs(w.Peak, learning)),
+		Rule: t.rule, In: amountText(Memory, max(kill.Request, kill.Limit, w.Peak)), Out: amountText(Memory, kill.Asked),
 		Reason: "OOMKilled",
 		Message: fmt.Sprintf("%s of pod %s %s at %s with %s: it is to have more",
 			container, pod, how, clockTime(kill.At), kill.had()),

@@ -103,6 +103,8 @@ type Kill struct {
 	Request int64     `json:"request,omitempty"`
 	Limit   int64     `json:"limit,omitempty"`
 	Most    int64     `json:"most,omitempty"`
+	// Asked is what the kill came to.
+	Asked int64 `json:"asked,omitempty"`
 }
 
 // Commit folds a decision and its outcome into a new state.

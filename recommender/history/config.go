@@ -3,6 +3,7 @@ package history
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -32,6 +33,8 @@ type Config struct {
 	// LabelPrefix, and the pod in the labels LabelsNamespace and LabelsPod.
 	Labels, LabelPrefix, LabelsNamespace, LabelsPod string
 	Credentials
+	// Through is laid around what sends requests, where it is not nil.
+	Through func(http.RoundTripper) http.RoundTripper
 }
 
 // Credentials prove who asks: a token, or else a name and a password, or else

@@ -40,7 +40,11 @@ func New(c Config) (*Reader, error) {
 	if c.Insecure {
 		transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true} //nolint:gosec // asked for by flag
 	}
-	client, err := api.NewClient(api.Config{Address: c.Address, RoundTripper: &authorized{credentials: c.Credentials, next: transport}})
+	var sent http.RoundTripper = transport
+	if c.Through != nil {
+		sent = c.Through(transport)
+	}
+	client, err := api.NewClient(api.Config{Address: c.Address, RoundTripper: &authorized{credentials: c.Credentials, next: sent}})
 	if err != nil {
 		return nil, fmt.Errorf("make a client of Prometheus: %w", err)
 	}
