@@ -63,6 +63,7 @@ var permissions = map[string][]string{
 		"batch/cronjobs list watch",
 		"batch/jobs list watch",
 		"events create patch",
+		"events list watch",
 		"metrics.k8s.io/pods list",
 		"pods list watch",
 		"replicationcontrollers list watch",

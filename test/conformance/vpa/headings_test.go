@@ -5,6 +5,7 @@ const (
 	headingUnknown  = "Unknown is not small."
 	headingMissing  = "History stays while the target is missing."
 	headingYoung    = "`LowConfidence` is set until a day of samples exists"
+	headingAtMost   = "A kill at the maximum is told of"
 	headingSeenKill = "A kill for memory that is seen at the start is learned"
 	headingLastKill = "Of several kills of a container between two passes the last is learned."
 	headingKind     = "Eviction tolerance of a controller of an unknown kind is taken of its live pods."
@@ -18,7 +19,7 @@ const (
 	headingOrder    = "Weights are added up in one order."
 )
 
-var headings = []string{headingUnknown, headingMissing, headingYoung, headingSeenKill, headingLastKill, headingOrder,
+var headings = []string{headingUnknown, headingMissing, headingYoung, headingAtMost, headingSeenKill, headingLastKill, headingOrder,
 	headingPanic, headingNotes, headingClaims, headingKind, headingAttempt, headingEmpty,
 	headingInForce, headingNone}
 

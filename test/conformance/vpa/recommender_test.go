@@ -197,6 +197,7 @@ func (d *recommenders) compare(v *vpav1.VerticalPodAutoscaler) {
 	up, our := theirs.DeepCopy(), mine.DeepCopy()
 	d.note(our)
 	d.youngExplained(v.Name, our)
+	d.maximumExplained(our)
 	d.missingExplained(v, up, our)
 	d.unknownExplained(v.Name, up, our)
 	d.provided(v.Name, up, our)
@@ -246,6 +247,17 @@ func (d *recommenders) youngExplained(name string, our *vpav1.VerticalPodAutosca
 	if shown != young {
 		d.r.differences = append(d.r.differences, fmt.Sprintf("%s: LowConfidence is shown: %v, and true: %v", name, shown, young))
 	}
+}
+
+// maximumExplained takes the condition of a kill at the maximum away.
+func (d *recommenders) maximumExplained(our *vpav1.VerticalPodAutoscalerStatus) {
+	our.Conditions = slices.DeleteFunc(our.Conditions, func(c vpav1.VerticalPodAutoscalerCondition) bool {
+		if c.Type != estimator.OOMAtMaximum {
+			return false
+		}
+		d.r.explained[headingAtMost]++
+		return true
+	})
 }
 
 // missingExplained takes over what ours still recommends without a target.
