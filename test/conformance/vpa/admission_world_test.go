@@ -145,6 +145,9 @@ func (d draw) object(pod *corev1.Pod) *vpav1.VerticalPodAutoscaler {
 		d.happened("update mode " + string(mode))
 	}
 	v.Spec.ResourcePolicy = d.resourcePolicy(pod)
+	if d.gates && !serves.startupBoost {
+		d.skipped["startup boosts, with the gate CPUStartupBoost"]++
+	}
 	switch d.IntN(10) {
 	case 0:
 		d.happened("no recommendation")

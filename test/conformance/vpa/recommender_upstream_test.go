@@ -249,7 +249,7 @@ func (u *theirs) most() corev1.ResourceList {
 
 func modelID(name string) model.VpaID { return model.VpaID{Namespace: namespace, VpaName: name} }
 
-var errMissing = errors.New("Deployment shop/app does not exist")
+var errMissing = errors.New("no such Deployment shop/app")
 
 // parents says that every controller is at the top.
 type parents struct{}

@@ -192,8 +192,8 @@ func (c *cluster) policy() *vpav1.PodResourcePolicy {
 	return p
 }
 
-// serves is what this suite's binaries serve of upstream's newer features. What
-// they do not is not drawn, and counted.
+// serves is what is compared of upstream's newer features. What is not is not drawn,
+// and counted.
 var serves = struct{ perVPA, inForce, inPlace, startupBoost bool }{inPlace: true}
 
 // perVPA draws what upstream looks at with the gate PerVPAConfig only.
