@@ -229,12 +229,21 @@ func (d *recommenders) youngExplained(name string, our *vpav1.VerticalPodAutosca
 	if r := our.Recommendation; r != nil {
 		for _, c := range r.ContainerRecommendations {
 			if len(c.Target) > 0 {
-				young = young || estimator.Confidence(d.our.state[name].Learned[c.ContainerName], d.c.options.Rules.CPU.Confidence) < 1
+				for resource, interval := range map[corev1.ResourceName]time.Duration{
+					corev1.ResourceCPU: d.c.options.Rules.CPU.Confidence, corev1.ResourceMemory: d.c.options.Rules.Memory.Confidence,
+				} {
+					_, given := c.Target[resource]
+					young = young || given && estimator.Confidence(d.our.state[name].Learned[c.ContainerName], interval) < 1
+				}
 			}
 		}
 	}
 	shown := false
 	our.Conditions = slices.DeleteFunc(our.Conditions, func(c vpav1.VerticalPodAutoscalerCondition) bool {
+		if strings.HasPrefix(string(c.Type), "Quartet") {
+			// What ours tells of beside upstream.
+			return true
+		}
 		if c.Type != vpav1.LowConfidence {
 			return false
 		}

@@ -194,7 +194,7 @@ func (c *cluster) policy() *vpav1.PodResourcePolicy {
 
 // serves is what is compared of upstream's newer features. What is not is not drawn,
 // and counted.
-var serves = struct{ perVPA, inForce, inPlace, startupBoost bool }{inPlace: true}
+var serves = struct{ perVPA, inForce, inPlace, startupBoost bool }{inPlace: true, inForce: true}
 
 // perVPA draws what upstream looks at with the gate PerVPAConfig only.
 func (c *cluster) perVPA(p *vpav1.ContainerResourcePolicy) {
