@@ -123,8 +123,8 @@ func TestWritesLeaveTheSlotAndAreBounded(t *testing.T) {
 	ended := make(chan error)
 	go func() { ended <- s.write(func() error { return context.Canceled }) }()
 	select {
-	case <-ended:
-		t.Error("one more was written than may be")
+	case err := <-ended:
+		t.Errorf("one more was written than may be: %v", err)
 	case s.work <- struct{}{}:
 		t.Error("a slot was given away without room to write")
 	default:
