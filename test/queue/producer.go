@@ -25,6 +25,7 @@ const (
 	tick           = 20 * time.Millisecond
 	publishTimeout = 2 * time.Second
 	confirmTimeout = 10 * time.Second
+	retryPause     = 10 * time.Millisecond
 )
 
 // Run publishes until the context ends. Each message is confirmed by the broker
@@ -91,5 +92,7 @@ func (p *Producer) publish(ctx context.Context, conn Connection) {
 		if ctx.Err() != nil && ended.IsZero() {
 			ended = time.Now()
 		}
+		// A broker that is away refuses at once, some ten thousand times a second.
+		time.Sleep(retryPause)
 	}
 }

@@ -124,9 +124,16 @@ func drain(ctx context.Context, t *testing.T, b queue.Broker, want int) int {
 	}
 	defer conn.Close()
 	seen := map[int]bool{}
+	var last error
+	defer func() {
+		if len(seen) < want {
+			t.Logf("the last message that did not come: %v", last)
+		}
+	}()
 	for len(seen) < want && ctx.Err() == nil {
 		message, err := conn.Receive(ctx)
 		if errors.Is(err, queue.ErrNone) {
+			last = err
 			continue
 		}
 		if err != nil {

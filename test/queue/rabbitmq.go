@@ -71,12 +71,14 @@ func (b *RabbitMQ) Start() error {
 	return b.server.Restart(context.Background())
 }
 
-// Shutdown kills the broker.
+// Shutdown ends the broker. It is asked to end and not killed: it confirms a queue
+// before it has written down that there is one, and after a kill soon after its
+// start knows of neither the queue nor the messages in it.
 func (b *RabbitMQ) Shutdown() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.down {
-		b.down = b.server.Kill() == nil
+		b.down = b.server.Stop() == nil
 	}
 }
 
@@ -108,6 +110,8 @@ type amqpConnection struct {
 	conn       *amqp.Connection
 	channel    *amqp.Channel
 	deliveries <-chan amqp.Delivery
+	// returns are messages that no queue took, which the broker confirms all the same.
+	returns <-chan amqp.Return
 }
 
 func (c *amqpConnection) open() error {
@@ -144,6 +148,7 @@ func (c *amqpConnection) Publish(ctx context.Context, body string) error {
 		if err := c.channel.Confirm(false); err != nil {
 			return fmt.Errorf("ask for confirmations: %w", err)
 		}
+		c.returns = c.channel.NotifyReturn(make(chan amqp.Return, 1))
 	}
 	confirmation, err := c.channel.PublishWithDeferredConfirmWithContext(ctx, "", RabbitMQQueue, true, false,
 		amqp.Publishing{DeliveryMode: amqp.Persistent, Body: []byte(body)})
@@ -154,12 +159,21 @@ func (c *amqpConnection) Publish(ctx context.Context, body string) error {
 	if err == nil && !taken {
 		err = errors.New("the broker did not take the message")
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	// A return comes before its confirmation.
+	select {
+	case returned := <-c.returns:
+		return fmt.Errorf("no queue took the message: %d %s", returned.ReplyCode, returned.ReplyText)
+	default:
+		return nil
+	}
 }
 
 func (c *amqpConnection) Receive(ctx context.Context) (Message, error) {
 	if err := c.consume(); err != nil {
-		return nil, ErrNone
+		return nil, fmt.Errorf("%w: %w", ErrNone, err)
 	}
 	select {
 	case <-ctx.Done():
